@@ -1,0 +1,1 @@
+"""Ways to prove who asks; one file for each."""

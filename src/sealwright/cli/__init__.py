@@ -1,0 +1,1 @@
+"""The command line: `use` for publishers and relying parties, `operate` for those who run a service."""

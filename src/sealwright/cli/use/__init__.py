@@ -1,0 +1,1 @@
+"""Commands of publishers and relying parties; each module exports `command`, and imports slow things when it runs."""

@@ -1,0 +1,1 @@
+"""What a publisher's machine runs: the service's contracts over HTTP, timestamps, attaching and verifying."""

@@ -1,0 +1,1 @@
+"""Which principals may make which signing requests: Cedar, default deny."""

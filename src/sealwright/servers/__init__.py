@@ -1,0 +1,1 @@
+"""One deployable each: settings, wiring, routes; nothing else."""

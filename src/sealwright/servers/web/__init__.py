@@ -1,0 +1,1 @@
+"""What the deployables share: the protocol between processes, problem documents, and how a server is run."""

@@ -1,0 +1,1 @@
+"""Versions of the ca database's schema."""
