@@ -73,8 +73,10 @@ class Supervisor:
         """Start all processes and wait until each says that it serves. Raises ConfigurationError if one does not."""
         for child in self._children:
             child.watch = asyncio.create_task(self._keep(child))
+        for child in self._children:
+            watch = child.watch or asyncio.create_task(self._keep(child))
             waiting = asyncio.create_task(child.ready.wait())
-            done, _ = await asyncio.wait({waiting, child.watch}, timeout=_READY_WITHIN, return_when="FIRST_COMPLETED")
+            done, _ = await asyncio.wait({waiting, watch}, timeout=_READY_WITHIN, return_when="FIRST_COMPLETED")
             if waiting not in done:
                 waiting.cancel()
                 await self.stop()

@@ -47,6 +47,7 @@ from sealwright.servers.ca import LABELS, Works
 from sealwright.servers.deployment import Deployment, load_ed25519, new_ed25519, public_bytes, utc_now
 from sealwright.servers.keyholder import build as build_keyholder
 from sealwright.servers.tls_identity import make_tls_identity
+from sealwright.servers.tsa import KEY_LABEL
 from sealwright.settings import (
     DEPLOYMENT_FILE,
     ClientSettings,
@@ -70,7 +71,7 @@ from sealwright.structures.note import Verifier
 from sealwright.structures.x509 import spki_sha256
 
 DEFAULT_URL = "https://localhost:8443"
-OPERATOR, WORKLOAD, SUBSCRIBER, KEY, TSA_KEY = "operator", "cli", "first", "default", "unit-1"
+OPERATOR, WORKLOAD, SUBSCRIBER, KEY = "operator", "cli", "first", "default"
 _PUBLIC = 0o644
 _STANDARD_TLS, _STANDARD_HTTP = 443, 80
 _SHORT = timedelta(hours=1)
@@ -233,7 +234,7 @@ class Initialiser:
             return
         self._step("timestamp unit (RSA-3072)")
         store = open_key_store(deployment.settings.key_stores.tsa, deployment.directory)
-        key = _open_or_create(store, TSA_KEY, KeyAlgorithm.RSA_3072)
+        key = _open_or_create(store, KEY_LABEL, KeyAlgorithm.RSA_3072)
         subject = {**self.plan.subject, "CN": f"{self.plan.name[:40]} Timestamp Unit 1"}
         chain = self._issue(deployment, key.public_key, "private-timestamp", subject, Module(store.module))
         pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain)

@@ -6,16 +6,27 @@ are counted and their Merkle root kept; both go to an injected `record` once an 
 
 import asyncio
 import logging
-import signal
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificates
+
+from sealwright import __version__
 from sealwright.domain.errors import SealwrightError
+from sealwright.domain.events import ServiceStarted, TokensIssued, timestamp
+from sealwright.keystores import open_key_store
+from sealwright.observability import configure
 from sealwright.servers.batches import Batches
+from sealwright.servers.deployment import Deployment, utc_now
 from sealwright.servers.public_files import PublicFiles, send_text
+from sealwright.servers.web.run import StopRequest, say_ready, serve_http
+from sealwright.storage.role_log import RoleLog
+from sealwright.storage.tables import tsa as tables
 from sealwright.structures.tsp_messages import MAX_REQUEST
 from sealwright.timestamping.authority import TimestampAuthority
 from sealwright.timestamping.tally import Tally
@@ -30,6 +41,9 @@ Record = Callable[[int, bytes], None]
 
 QUERY: Final = b"application/timestamp-query"
 REPLY: Final = b"application/timestamp-reply"
+
+KEY_LABEL: Final = "unit-1"
+"""The key of the first timestamp unit in the authority's key store."""
 
 _LOG = logging.getLogger("sealwright.tsa")
 _HOUR: Final = 3600.0  # seconds
@@ -181,44 +195,30 @@ async def _body(receive: "Receive", declared: bytes) -> bytes | None:
             return b"".join(parts)
 
 
-async def serve(app: TsaApp, listener: "socket.socket", *, grace: int = 10) -> None:
-    """Serve on a socket that is bound already, until SIGTERM or SIGINT; open requests get `grace` seconds."""
-    import uvicorn  # noqa: PLC0415 - slow to import, and only the process that serves needs it
+async def main(deployment: Deployment, listener: "socket.socket", *, supervised: bool) -> None:
+    """Serve a deployment's timestamps and public files until a stop is asked for."""
+    logger = configure("tsa")
+    stop = StopRequest()
+    stop.listen(supervised=supervised)
+    directory = deployment.role_directory("tsa")
+    store = open_key_store(deployment.settings.key_stores.tsa, deployment.directory)
+    chain = [
+        certificate.public_bytes(Encoding.DER)
+        for certificate in load_pem_x509_certificates((directory / "chain.pem").read_bytes())
+    ]
+    authority = TimestampAuthority(store.open(KEY_LABEL), chain, utc_now, os.urandom)
+    log = RoleLog(deployment.engine("tsa"), tables.metadata, deployment.log_signer("tsa"))
 
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=grace,
-    )
-    server = uvicorn.Server(config)
-    loop = asyncio.get_running_loop()
+    def record(count: int, root: bytes) -> None:
+        log.record(TokensIssued(time=timestamp(utc_now()), count=count, root=root.hex()))
 
-    def stop() -> None:
-        server.should_exit = True
+    log.record(ServiceStarted(time=timestamp(utc_now()), role="tsa", version=__version__))
+    app = create_app(authority, Path(deployment.settings.directories.public), record)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    # Not `server.serve`: it would raise the signal again after the graceful stop, and end the process by it.
-    await server._serve(sockets=[listener])  # noqa: SLF001 - the only way in that leaves signals to us
+    def started() -> None:
+        # The clock of an embedded deployment is not proven, and its tokens' policy says so.
+        logger.info("started", url=deployment.settings.plain_url, until=str(authority.usable_until), clock="unproven")
+        say_ready(supervised=supervised)
 
-
-def run(app: TsaApp, listener: "socket.socket", *, grace: int = 10) -> None:
-    """Serve in an event loop of its own, uvloop's where it is installed; returns after a graceful stop."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(app, listener, grace=grace))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - not there on Windows
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    await serve_http(app, listener, stop, started)
+    logger.info("stopped")
