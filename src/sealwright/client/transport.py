@@ -282,6 +282,11 @@ class HTTPSExchange:
         except exceptions.HTTPError as error:
             raise NoAnswerError(f"the connection to {self._server} broke: {error}", sent=True) from None
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        if self._pool is not None:
+            self._pool.clear()
+
     def _roots(self) -> str | None:
         if self._tls_ca is not None and not self._tls_ca.is_file():
             raise ConfigurationError(

@@ -253,7 +253,7 @@ async def _live(app: tsa.TsaApp, work: Callable[[], Awaitable[None]]) -> None:
 
 def test_tokens_are_recorded_each_period_and_at_the_end(public: Path) -> None:
     log = Log()
-    app = tsa.create_app(_authority(), public, log, record_every=0.01)
+    made = tsa.create_app(_authority(), public, log, record_every=0.01)
     tokens: list[bytes] = []
 
     async def work() -> None:
@@ -284,11 +284,12 @@ def test_what_the_log_refuses_is_offered_again(public: Path) -> None:
 
 
 def test_without_a_log_nothing_is_lost_but_the_count(public: Path) -> None:
-    async def work() -> None:
-        assert (await call(app, "POST", "/tsa", QUERY, (REQUEST,))).status == 200
+    made = tsa.create_app(_authority(), public)
 
-    app = tsa.create_app(_authority(), public)
-    asyncio.run(_live(app, work))
+    async def work() -> None:
+        assert (await call(made, "POST", "/tsa", QUERY, (REQUEST,))).status == 200
+
+    asyncio.run(_live(made, work))
 
 
 def test_other_kinds_of_connection_are_ignored(app: tsa.TsaApp) -> None:
