@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from sealwright.servers.web.rpc import RpcServer
 from sealwright.servers.web.run import StopRequest, say_ready
 from sealwright.settings import atomic_write
 from sealwright.storage.ca import AuthorityDatabase
+from sealwright.structures.authorisation import open_authorisation
 
 LABELS = ("root", "code-signing", "timestamp")
 ONLINE = ("code-signing", "timestamp")
@@ -87,6 +89,23 @@ class Works:
         """Open the online CAs for authorised requests."""
         authoriser = Authoriser(self.database.officer, self.records, utc_now)
         return Authority([self.issuer(label) for label in ONLINE], authoriser, self.records)
+
+    def record_refusal(self, request: IssueRequest, error: SealwrightError) -> None:
+        """Record that an officer's word was refused; what no officer signed cannot make the log grow."""
+        officer = self.database.officer(request.envelope.officer)
+        if officer is None:
+            return
+        try:
+            open_authorisation(request.envelope, officer)
+        except SealwrightError:
+            return
+        event = IssuanceRefused(
+            time=timestamp(utc_now()),
+            officer=request.envelope.officer,
+            code=error.code,
+            request=sha256(request.envelope.authorisation).hexdigest(),
+        )
+        self.database.log.record(event)
 
     def publish_certificate(self, label: str) -> None:
         """Put a CA certificate where its address says."""
@@ -153,13 +172,7 @@ async def main(deployment: Deployment, listener: socket.socket, *, supervised: b
         try:
             return encode(authority.issue(request))
         except SealwrightError as error:
-            event = IssuanceRefused(
-                time=timestamp(utc_now()),
-                officer=request.envelope.officer[:64],
-                code=error.code,
-                request=request.envelope.signature.hex()[:64],
-            )
-            works.database.log.record(event)
+            works.record_refusal(request, error)
             logger.warning("certificate refused", code=error.code, detail=error.detail)
             raise
 

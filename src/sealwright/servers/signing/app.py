@@ -1,7 +1,7 @@
 """The face's web application: a raw ASGI router with one hot path and a handful of quiet ones.
 
 POST /v1/signing-requests        ask for signatures (RFC 9421 signature, Idempotency-Key)
-GET  /v1/whoami, /v1/keys        what the caller is and can see (RFC 9421 signature)
+GET  /v1/whoami, /v1/keys, /v1/policy   what the caller is and can see (RFC 9421 signature)
 POST /v1/admin-requests          an administrative request; it carries its own signatures
 POST /v1/certificates            an authorised request for a certificate; passed on to the CA
 GET  /v1/status                  versions, state of the log, dual control
@@ -78,6 +78,7 @@ class FaceApp:
         self._gets = {
             "/v1/whoami": self._whoami,
             "/v1/keys": self._keys,
+            "/v1/policy": self._policy,
             "/v1/status": self._status,
             "/v1/openapi.json": self._openapi,
             "/log/checkpoint": self._checkpoint,
@@ -172,6 +173,14 @@ class FaceApp:
         records = await self._records()
         principal = self._principal(scope)
         return _json([key for key in records.snapshot.keys if key.subscriber == principal.subscriber])
+
+    async def _policy(self, scope: Scope) -> "Answer":
+        records = await self._records()
+        principal = self._principal(scope)
+        policy = records.policies.get(principal.subscriber)
+        if policy is None:
+            raise NotFoundError("your subscriber has no policy: nothing is permitted")
+        return _json(policy)
 
     async def _administer(self, _scope: Scope, body: bytes) -> "Answer":
         return _json(await self._parts.holder.administer(_decode(body, AdminEnvelope)))

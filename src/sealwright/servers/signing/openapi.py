@@ -12,6 +12,7 @@ from sealwright.contracts import (
     IssueAnswer,
     IssueRequest,
     KeyView,
+    PolicyView,
     SigningRequestBody,
     SigningResponse,
     WhoAmI,
@@ -26,9 +27,10 @@ _POSTS: tuple[tuple[str, str, str, type, type], ...] = (
 _GETS: tuple[tuple[str, str, str, Any], ...] = (
     ("/v1/whoami", "whoami", "Who the service takes the caller for", WhoAmI),
     ("/v1/keys", "keys", "The keys of the caller's subscriber", list[KeyView]),
+    ("/v1/policy", "policy", "The policies of the caller's subscriber", PolicyView),
     ("/v1/status", "status", "Versions, log and state of the deployment", dict[str, Any]),
 )
-_SIGNED = {"/v1/signing-requests", "/v1/whoami", "/v1/keys"}
+_SIGNED = {"/v1/signing-requests", "/v1/whoami", "/v1/keys", "/v1/policy"}
 _HEADERS = ("Signature-Input", "Signature")
 
 
