@@ -10,6 +10,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from msgspec import Struct
 
+from sealwright.domain.errors import SealwrightError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Protection
 
 Clock = Callable[[], datetime]
@@ -405,8 +406,8 @@ class IssueAnswer(Struct, frozen=True):
 class AuthorityPort(Protocol):
     """The certification authority as other processes see it."""
 
-    async def issue(self, request: IssueRequest) -> IssueAnswer:
-        """Issue a certificate. Raises DeniedError, InvalidRequestError."""
+    async def issue(self, requests: Sequence[IssueRequest]) -> Sequence[IssueAnswer | SealwrightError]:
+        """Issue certificates; an error (DeniedError, InvalidRequestError) stands in the place of each refused."""
         ...
 
 

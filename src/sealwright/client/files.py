@@ -7,7 +7,7 @@ about it was checked. Works alike on POSIX and Windows, where an open file canno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,3 +118,52 @@ def two_threads(size: int) -> Iterator[Together | None]:
             pending.result()
 
         yield together
+
+
+class _WriteBehind:
+    """A file whose pieces are written by another thread, one at a time and in order, while the next is made."""
+
+    def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor) -> None:
+        self._file = file
+        self._pool = pool
+        self._pending: Future[int] | None = None
+
+    def write(self, piece: bytes) -> int:
+        self.flush()
+        self._pending = self._pool.submit(self._file.write, piece)
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.flush()
+        return self._file.seek(offset, whence)
+
+    def flush(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+
+@contextmanager
+def write_behind(output: BinaryIO, size: int) -> Iterator[BinaryIO]:
+    """Give a view of the file, to be written and sought in only, that does not wait for the disk.
+
+    Everything is written when the block ends. Raises OSError there or at the next piece. A file smaller than
+    `LARGE` is given as it is.
+    """
+    if size < LARGE:
+        yield output
+        return
+    with ThreadPoolExecutor(1, "write") as pool:
+        behind = _WriteBehind(output, pool)
+        yield cast("BinaryIO", behind)
+        behind.flush()
+
+
+@contextmanager
+def syncing(output: BinaryIO) -> Iterator[None]:
+    """Bring what was written to the disk while the block reads it; raises OSError at the end of the block."""
+    output.flush()
+    with ThreadPoolExecutor(1, "sync") as pool:
+        pending = pool.submit(os.fsync, output.fileno())
+        yield
+        pending.result()

@@ -30,12 +30,13 @@ def request_bytes(request: SigningRequestBody) -> bytes:
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What the service says of its records: their version, the policies in force, and why it does not sign, if so."""
+    """What the service says of itself to anybody; `halted` tells why it does not sign, if so."""
 
-    version: int
+    version: str
+    authority: str
     dual_control: bool
     log_size: int
-    policies: list[PolicyView] = []
+    witness: str
     halted: str = ""
 
 
@@ -58,9 +59,13 @@ class SigningService:
         """List the keys that the principal may see."""
         return _read(self._transport.get("/v1/keys"), list[KeyView])
 
+    def policy(self) -> PolicyView:
+        """Fetch the policy of the principal's own subscriber. Raises NotFoundError if there is none."""
+        return _read(self._transport.get("/v1/policy"), PolicyView)
+
     def status(self) -> Status:
-        """Ask for the state of the records that decide."""
-        return _read(self._transport.get("/v1/status"), Status)
+        """Ask for the service's state; no proof of who asks is needed."""
+        return _read(self._transport.get("/v1/status", signed=False), Status)
 
     def administer(self, envelope: AdminEnvelope) -> AdminAnswer:
         """Hand in an administrative request, signed by those entitled to it."""

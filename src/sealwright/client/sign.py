@@ -16,7 +16,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from sealwright.client.files import Snapshot, need_unchanged, open_input, replacement, two_threads
+from sealwright.client.files import (
+    Snapshot,
+    need_unchanged,
+    open_input,
+    replacement,
+    syncing,
+    two_threads,
+    write_behind,
+)
 from sealwright.client.receipts import CheckedReceipt, LogKeys, check_response
 from sealwright.client.service import MAX_ARTIFACTS, SigningService
 from sealwright.client.timestamps import TimestampClient
@@ -165,9 +173,10 @@ class Signer:
         with open_input(file.task.source) as source:
             need_unchanged(file.task.source, source, file.snapshot)
             with replacement(file.task.target, file.snapshot.mode) as output:
-                file.format.attach(source, output, signature, options.mode or "replace")
-                output.flush()
-                result = self.check(output, file.format, signature)
+                with write_behind(output, file.snapshot.size) as behind:
+                    file.format.attach(source, behind, signature, options.mode or "replace")
+                with syncing(output):
+                    result = self.check(output, file.format, signature)
                 need_unchanged(file.task.source, source, file.snapshot)
         return Signed(
             file.task,

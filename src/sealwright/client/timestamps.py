@@ -251,4 +251,4 @@ def _read(response: "urllib3.BaseHTTPResponse", limit: int, late: Callable[[], b
 def _words(error: Exception) -> str:
     """Return an error's own sentence, without the object that urllib3 prints before it."""
     text = str(error)
-    return text.partition(": ")[2] if text.startswith("<") else text or type(error).__name__
+    return text.partition(": ")[2] if text.startswith(("<", "HTTP")) else text or type(error).__name__

@@ -200,7 +200,7 @@ def _crl_files(paths: Iterable[Path]) -> Iterator[Path]:
         if not found or len(found) > _MAX_CRL_FILES:
             raise ConfigurationError(
                 f"the folder {path} holds {len(found)} revocation lists",
-                hint=f"it needs 1 to {_MAX_CRL_FILES} files named {', '.join(f'*{suffix}' for suffix in _CRL_SUFFIXES)}",
+                hint=f"it needs 1 to {_MAX_CRL_FILES} files named *{', *'.join(_CRL_SUFFIXES)}",
             )
         yield from found
 

@@ -1,10 +1,8 @@
 """The key holder: believes nobody, checks for itself, counts before it uses a key, and only then signs."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from hashlib import new as new_hash
 from hashlib import sha256
 
 import msgspec
@@ -12,36 +10,26 @@ import msgspec
 from sealwright.contracts import (
     AdminAnswer,
     AdminEnvelope,
-    AuthorisationEnvelope,
     BatchAnswer,
     Clock,
-    IssueAnswer,
-    IssueRequest,
     KeyStore,
-    PreparedScheme,
     Scheme,
     SignAnswer,
     SignBatch,
-    SigningKey,
     SignItem,
     Snapshot,
 )
 from sealwright.custody.administration import Administration
 from sealwright.custody.checks import PROOF_TOLERANCE, Admitted, Decide, LoadKey, check_request
 from sealwright.custody.state import CustodyStore, key_view, policy_view, principal_view
+from sealwright.custody.use import IssueAll, KeyUse, RunAll, refusal
 from sealwright.custody.witness import advance
 from sealwright.domain.actions import CertifyKey, ChangeKeyState, CreateKey, EnrolPrincipal, action_name, subject_of
 from sealwright.domain.errors import ConflictError, LogMistrustedError, SealwrightError
 from sealwright.domain.events import AdministratorActed, AdministratorRefused, LogHalted, timestamp
-from sealwright.domain.keys import Lifetime
 from sealwright.domain.records import CustodyState, PrincipalRecord, SeenLog, Uses
 from sealwright.structures.merkle import Frontier
 from sealwright.structures.note import Verifier, cosignature_line, split_note
-
-_PREPARED_KEPT = 256
-
-RunAll = Callable[[Sequence[Callable[[], bytes]]], Sequence[bytes]]
-"""Runs slow key operations, several at a time where the key store can, and returns results in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,7 @@ class Surroundings:
     scheme: Callable[[str], Scheme]
     decide: Decide
     load_key: LoadKey
-    issue: Callable[[IssueRequest], IssueAnswer]
+    issue_all: IssueAll
     run_all: RunAll
     clock: Clock
 
@@ -69,7 +57,7 @@ class KeyHolder:
     def __init__(self, outside: Surroundings) -> None:
         self._out = outside
         self._state = outside.store.load()
-        self._prepared: OrderedDict[object, PreparedScheme] = OrderedDict()
+        self._use = KeyUse(outside.key_store, outside.scheme, outside.issue_all, outside.run_all)
 
     @property
     def state(self) -> CustodyState:
@@ -145,61 +133,8 @@ class KeyHolder:
         self._state = replace(self._state, seen=seen)
 
     def _sign_all(self, answers: Sequence[SignAnswer | Admitted]) -> list[SignAnswer]:
-        done: list[SignAnswer] = []
-        for answer in answers:
-            if isinstance(answer, SignAnswer):
-                done.append(answer)
-                continue
-            try:
-                done.append(SignAnswer(signatures=self._sign_one(answer)))
-            except SealwrightError as error:
-                done.append(refusal(error))
-        return done
-
-    def _sign_one(self, admitted: Admitted) -> list[bytes]:
-        if admitted.record.lifetime is Lifetime.EPHEMERAL:
-            return [self._sign_ephemeral(admitted, digest) for digest in admitted.digests]
-        key = self._out.key_store.open(admitted.record.name)
-        prepared = self._prepare(admitted)
-        return self._use(key, prepared, admitted)
-
-    def _use(self, key: SigningKey, prepared: PreparedScheme, admitted: Admitted) -> list[bytes]:
-        built = [prepared.to_be_signed(digest, admitted.intent_sha256) for digest in admitted.digests]
-        name = admitted.digest.value
-        hashed = [new_hash(name, data).digest() for data in built]
-        if key.algorithm.is_rsa and len(hashed) > 1:
-            signatures = self._out.run_all([lambda h=h: key.sign(h, admitted.digest) for h in hashed])  # type: ignore[misc]
-        else:
-            signatures = [key.sign(h, admitted.digest) for h in hashed]
-        triples = zip(admitted.digests, built, signatures, strict=True)
-        return [prepared.assemble(digest, data, signature) for digest, data, signature in triples]
-
-    def _sign_ephemeral(self, admitted: Admitted, digest: bytes) -> bytes:
-        """Make a key, have it certified, use it once; it is gone when this returns."""
-        record = admitted.record
-        key = self._out.key_store.ephemeral(record.algorithm)
-        envelope = AuthorisationEnvelope(record.authorisation, record.officer, record.officer_signature)
-        chain = tuple(self._out.issue(IssueRequest(envelope, key.public_key)).chain)
-        context = msgspec.structs.replace(admitted.context, chain=chain)
-        prepared = self._out.scheme(admitted.scheme).prepare(context, admitted.digest, admitted.parameters)
-        return self._use(key, prepared, replace(admitted, digests=(digest,)))[0]
-
-    def _prepare(self, admitted: Admitted) -> PreparedScheme:
-        identity = (
-            admitted.record.name,
-            admitted.record.chain[0],
-            admitted.scheme,
-            admitted.digest,
-            tuple(sorted(admitted.parameters.items())),
-        )
-        prepared = self._prepared.get(identity)
-        if prepared is None:
-            scheme = self._out.scheme(admitted.scheme)
-            prepared = scheme.prepare(admitted.context, admitted.digest, admitted.parameters)
-            self._prepared[identity] = prepared
-            if len(self._prepared) > _PREPARED_KEPT:
-                self._prepared.popitem(last=False)
-        return prepared
+        signed = iter(self._use.sign([answer for answer in answers if isinstance(answer, Admitted)]))
+        return [next(signed) if isinstance(answer, Admitted) else answer for answer in answers]
 
     def _halt(self, reason: str, checkpoint: str) -> None:
         seen = self._state.seen
@@ -262,7 +197,3 @@ class KeyHolder:
             case _:
                 return answer
 
-
-def refusal(error: SealwrightError) -> SignAnswer:
-    """Return the answer that stands in place of signatures."""
-    return SignAnswer(code=error.code, detail=error.detail, retry_after=error.retry_after)

@@ -23,6 +23,7 @@ def key_view(record: KeyRecord) -> KeyView:
         public_key=record.public_key,
         chain=list(record.chain),
         warning=SOFTWARE_WARNING if software else "",
+        protection=record.protection,
     )
 
 

@@ -53,7 +53,7 @@ class Batches(Generic[_In, _Out]):
                 if error is not None:
                     future.set_exception(error)
                 else:
-                    future.set_result(result)  # type: ignore[arg-type]
+                    future.set_result(result)  # type: ignore[arg-type] # without an error there is a result
 
     def _all(self, items: list[_In]) -> list[tuple[_Out | None, Exception | None]]:
         outcomes: list[tuple[_Out | None, Exception | None]] = []

@@ -24,9 +24,8 @@ from sealwright.issuance.records import Intent, Issued, Revocation, RevocationRe
 from sealwright.issuance.revocation import build_crl, crl_lifetime
 from sealwright.keystores import open_key_store
 from sealwright.observability import configure
-from sealwright.servers.batches import Batches
 from sealwright.servers.deployment import Deployment, utc_now
-from sealwright.servers.web.operations import CA_ISSUE, encode
+from sealwright.servers.web.operations import CA_ISSUE, IssuanceReply, encode
 from sealwright.servers.web.rpc import RpcServer
 from sealwright.servers.web.run import StopRequest, say_ready
 from sealwright.settings import atomic_write
@@ -168,18 +167,16 @@ async def main(deployment: Deployment, listener: socket.socket, *, supervised: b
     authority = await loop.run_in_executor(thread, works.authority)
     await loop.run_in_executor(thread, works.publish_crls)
 
-    def issue_one(request: IssueRequest) -> bytes:
-        try:
-            return encode(authority.issue(request))
-        except SealwrightError as error:
-            works.record_refusal(request, error)
-            logger.warning("certificate refused", code=error.code, detail=error.detail)
-            raise
-
-    batches = Batches(issue_one, thread, 1, 64)
+    def issue_all(requests: list[IssueRequest]) -> bytes:
+        answers = authority.issue_batch(requests)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, SealwrightError):
+                works.record_refusal(request, answer)
+                logger.warning("certificate refused", code=answer.code, detail=answer.detail)
+        return encode([IssuanceReply.of(answer) for answer in answers])
 
     async def issue(payload: bytes) -> bytes:
-        return await batches.run(_request.decode(payload))
+        return await loop.run_in_executor(thread, issue_all, _requests.decode(payload))
 
     async def keep_crls_current() -> None:
         while True:
@@ -207,4 +204,4 @@ def _until(works: Works) -> datetime:
     return min(works.issuer(label).certificate.not_valid_after_utc for label in ONLINE).astimezone(UTC)
 
 
-_request = msgspec.msgpack.Decoder(IssueRequest)
+_requests = msgspec.msgpack.Decoder(list[IssueRequest])

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Literal
@@ -13,6 +13,7 @@ from sealwright.contracts import AdminEnvelope, KeyView, PolicyView, PrincipalVi
 from sealwright.custody.administration import Administration
 from sealwright.custody.holder import KeyHolder, Surroundings
 from sealwright.custody.state import policy_view
+from sealwright.custody.use import Task
 from sealwright.domain.errors import SealwrightError
 from sealwright.domain.keys import Operator
 from sealwright.keystores import open_key_store
@@ -62,7 +63,7 @@ def build(deployment: Deployment) -> KeyHolder:
     ) -> str:
         return refusal_of(engine.decide(action, principal, key, context), action, principal, key)
 
-    def run_all(tasks: Sequence[Callable[[], bytes]]) -> Sequence[bytes]:
+    def run_all(tasks: Sequence[Task]) -> Sequence[bytes | SealwrightError]:
         return list(pool.map(lambda task: task(), tasks))
 
     holder = KeyHolder(
@@ -84,7 +85,7 @@ def build(deployment: Deployment) -> KeyHolder:
             scheme=scheme,
             decide=decide,
             load_key=load_key,
-            issue=BlockingAuthority(ca).issue,
+            issue_all=BlockingAuthority(ca).issue,
             run_all=run_all,
             clock=utc_now,
         )

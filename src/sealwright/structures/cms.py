@@ -164,7 +164,13 @@ def load_certificate(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         # Parsing is lazy; touch what others will read, so that every error is raised here.
         _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number
-    except (ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType) as error:
+    except (
+        ValueError,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise MalformedError(f"an embedded certificate cannot be read: {error}") from None
     return certificate
 

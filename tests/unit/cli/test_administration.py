@@ -100,7 +100,6 @@ def test_the_policy_is_shown_and_set(service: FakeService, tmp_path: Path, capsy
     capsys.readouterr()
     assert run(["policy", "show"]) == 0
     assert capsys.readouterr().out == "forbid(principal, action, resource);\n"
-    assert run(["policy", "show", "--subscriber", "other"]) == 1
     assert run(["policy", "set", str(tmp_path / "none.cedar")]) == 1
 
 

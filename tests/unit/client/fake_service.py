@@ -105,6 +105,9 @@ class FakeService:
     def _answer(self, method: str, target: str, fields: Mapping[str, str], body: bytes) -> bytes:
         if target == "/log/checkpoint":
             return log_entries(self.entries, 0, self.log, self.log_key)[1].encode()
+        if target == "/v1/status":
+            status = {"version": "0.1.0", "authority": "localhost:8443", "dual_control": False, "log_size": 1}
+            return msgspec.json.encode({**status, "witness": self.witness.encode(), "halted": "", "more": 1})
         if target == "/v1/admin-requests":
             return msgspec.json.encode(self._administer(msgspec.json.decode(body, type=AdminEnvelope)))
         if target == "/v1/certificates":
@@ -125,9 +128,8 @@ class FakeService:
                 return msgspec.json.encode(me)
             case "/v1/keys":
                 return msgspec.json.encode(keys)
-            case "/v1/status":
-                status = {"version": 3, "dual_control": False, "log_size": 1, "policies": [self.policy], "keys": []}
-                return msgspec.json.encode(status)
+            case "/v1/policy":
+                return msgspec.json.encode(self.policy)
             case "/v1/signing-requests":
                 known = self.answers.get(idempotency_key)
                 if known is None:

@@ -265,3 +265,11 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, failing_writ
         failing_write(target)
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_disk_that_fills_up_behind_a_writer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_files, "LARGE", 1)
+    path = tmp_path / "file"
+    path.touch()
+    with path.open("rb") as file, pytest.raises(OSError, match="write"), client_files.write_behind(file, 9) as behind:
+        behind.write(b"to a file that is open for reading")

@@ -175,7 +175,8 @@ def test_the_service_answers_typed_values() -> None:
     service = SigningService(Transport(SERVER, fake, Identity(WORKLOAD, *fake.workload_signer())))
     assert service.whoami().principal == WORKLOAD
     assert service.keys() == list(fake.keys.values())
-    assert service.status().policies[0].version == 1
+    assert service.policy() == fake.policy
+    assert service.status().witness == fake.witness.encode()
     assert service.checkpoint().startswith("localhost/log\n")
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
@@ -50,6 +50,10 @@ def private_key(algorithm: KeyAlgorithm, number: int = 0) -> PrivateKey:
         return rsa.generate_private_key(65537, 3072)
     curves = {KeyAlgorithm.P256: ec.SECP256R1(), KeyAlgorithm.P384: ec.SECP384R1()}
     return ec.generate_private_key(curves.get(algorithm, ec.SECP521R1()))
+
+
+def private_pem(algorithm: KeyAlgorithm) -> bytes:
+    return private_key(algorithm).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def signing_key(algorithm: KeyAlgorithm) -> MemoryKey:

@@ -141,7 +141,7 @@ def _authorisation(key: "KeyView", subject: "Mapping[str, str]") -> "Authorisati
 
 def _subject(settings: "ClientSettings", fields: tuple[str, ...]) -> dict[str, str]:
     """Return the certificate's subject: the settings' own, with the fields given on the command line over them."""
-    subject = dict(getattr(settings, "subject", {}))
+    subject = dict(settings.subject)
     for text in fields:
         field, separator, value = text.partition("=")
         if not separator or not value:

@@ -6,7 +6,7 @@ import click
 
 from sealwright.cli.use.administration import open_administrator
 from sealwright.cli.use.session import open_service, open_settings, with_config
-from sealwright.domain.errors import ConfigurationError, NotFoundError
+from sealwright.domain.errors import ConfigurationError
 
 
 @click.group("policy")
@@ -15,18 +15,12 @@ def command() -> None:
 
 
 @command.command("show")
-@click.option("--subscriber", help="The subscriber whose policy to show  [default: your own]")
 @with_config
-def show(subscriber: str | None, config: Path | None) -> None:
-    """Print the policy in force."""
-    service = open_service(open_settings(config))
-    owner = subscriber or service.whoami().subscriber
-    for policy in service.status().policies:
-        if policy.subscriber == owner:
-            click.echo(policy.text.rstrip("\n"))
-            click.echo(f"version {policy.version} of the policy of {owner}", err=True)
-            return
-    raise NotFoundError(f"there is no policy for {owner!r}: nothing is permitted", hint="`sealwright policy set FILE`")
+def show(config: Path | None) -> None:
+    """Print the policy that is in force for your subscriber's keys."""
+    policy = open_service(open_settings(config)).policy()
+    click.echo(policy.text.rstrip("\n"))
+    click.echo(f"version {policy.version} of the policy of {policy.subscriber}", err=True)
 
 
 @command.command("set")

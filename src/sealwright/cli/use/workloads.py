@@ -60,6 +60,7 @@ def enrol(name: str, subscriber: str | None, directory: Path, config: Path | Non
             workload_key=Path(key_file.name),
             administrator="",
             administrator_key=None,
+            subject={},
         )
         save_client(own, client_file)
         administrator.carry_out(EnrolPrincipal(name=name, kind="workload", subscriber=owner, public_key=public))

@@ -186,7 +186,10 @@ class FaceApp:
         return _json(await self._parts.holder.administer(_decode(body, AdminEnvelope)))
 
     async def _certificate(self, _scope: Scope, body: bytes) -> "Answer":
-        return _json(await self._parts.ca.issue(_decode(body, IssueRequest)))
+        [answer] = await self._parts.ca.issue([_decode(body, IssueRequest)])
+        if isinstance(answer, SealwrightError):
+            raise answer
+        return _json(answer)
 
     async def _status(self, _scope: Scope) -> "Answer":
         records = await self._parts.holder.refresh()
