@@ -45,6 +45,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "keys": Entry(f"{_USE}.keys", "List, create, suspend, resume and destroy signing keys."),
     "policy": Entry(f"{_USE}.policy", "Show and set the policy of a subscriber's keys."),
     "workloads": Entry(f"{_USE}.workloads", "Enrol and revoke the workloads that may ask for signatures."),
+    "operators": Entry(f"{_USE}.operators", "Enrol operators, sign what another asks for, turn dual control on."),
     "completion": Entry(f"{_USE}.completion", "Print the completion script of a shell."),
     "demo": Entry(f"{_OPERATE}.demo", "Make a deployment, sign a program with it, and prove it."),
     "init": Entry(f"{_OPERATE}.init", "Create a deployment in a directory."),

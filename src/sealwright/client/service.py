@@ -30,13 +30,12 @@ def request_bytes(request: SigningRequestBody) -> bytes:
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What the service says of itself to anybody; `halted` tells why it does not sign, if so."""
+    """What the service says of itself to anybody: how many must agree, where the log stands, why it does not sign."""
 
-    version: str
-    authority: str
     dual_control: bool
     log_size: int
-    witness: str
+    log_root: str
+    log_frontier: str
     halted: str = ""
 
 

@@ -111,6 +111,12 @@ class ConflictError(SealwrightError):
     code = "conflict"
 
 
+class SecondSignatureError(ConflictError):
+    """Dual control is on: a second operator must sign this too."""
+
+    code = "second-signature"
+
+
 class TooLargeError(SealwrightError):
     """The request is larger than the service accepts."""
 

@@ -4,11 +4,14 @@ Built: a `SignerTemplate` prepares once what is the same in every signature of o
 slices of what was signed are kept, so that a verifier hashes the very bytes that the signer hashed.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import new as new_hash
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 
 from sealwright.domain import oids
 from sealwright.domain.errors import MalformedError, UnsupportedError, WeakDigestError
@@ -27,9 +30,12 @@ _ECDSA_OIDS = {
     DigestAlgorithm.SHA384: oids.ECDSA_WITH_SHA384,
     DigestAlgorithm.SHA512: oids.ECDSA_WITH_SHA512,
 }
+_UNSIGNED = 0xA1  # [1] IMPLICIT UnsignedAttributes
 _MAX_SIGNERS = 16
 _MAX_CERTIFICATES = 64
 _MAX_ATTRIBUTES = 64
+# What `cryptography` raises of a certificate beside ValueError, and TypeError for a name of the wrong string type.
+_UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 
 Attributes = Mapping[str, tuple[bytes, ...]]
 
@@ -161,16 +167,13 @@ def load_certificate(der: bytes) -> x509.Certificate:
     if fields.take().integer() <= 0:
         raise MalformedError("an embedded certificate's serial number is not positive")
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        # Parsing is lazy; touch what others will read, so that every error is raised here.
-        _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number
-    except (
-        ValueError,
-        TypeError,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+        with warnings.catch_warnings():
+            # The same of serial numbers inside extensions, which say nothing that we rely on.
+            warnings.filterwarnings("ignore", "Parsed a serial number", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(der)
+            # Parsing is lazy; touch what others will read, so that every error is raised here.
+            _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number
+    except (*_UNREADABLE, ValueError, TypeError) as error:
         raise MalformedError(f"an embedded certificate cannot be read: {error}") from None
     return certificate
 
@@ -252,8 +255,8 @@ def with_unsigned(data: bytes, identifier: str, value: bytes) -> bytes:
     signer = signed_data.signers[0]
     merged = {key: list(values) for key, values in signer.unsigned.items()}
     merged.setdefault(identifier, []).append(value)
-    fields = [field for field in signer.element.children() if field.tag != 0xA1]
-    unsigned = tlv(0xA1, *sorted(attribute(key, *values) for key, values in merged.items()))
+    fields = [field for field in signer.element.children() if field.tag != _UNSIGNED]
+    unsigned = tlv(_UNSIGNED, *sorted(attribute(key, *values) for key, values in merged.items()))
     replaced = sequence_of(*(field.raw for field in fields), unsigned)
     return _replace(ber.read(signed_data.raw), signer.element, replaced)
 

@@ -22,6 +22,7 @@ from sealwright.structures.asn1 import explicit, null, octet_string, oid, sequen
 SHA256 = DigestAlgorithm.SHA256
 CONTENT = octet_string(b"what is signed")
 MORE = "1.2.3.4"
+PRIVATE = "1.2.3.9"  # a content type that asn1crypto leaves alone
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,11 @@ def signed(pki: Pki) -> bytes:
 def make(
     identity: Identity, algorithm: DigestAlgorithm = SHA256, unsigned: Sequence[bytes] = (), *, embed: bool = True
 ) -> bytes:
-    template = cms.SignerTemplate(identity.chain, algorithm, identity.algorithm, oids.TST_INFO, version=3, embed=embed)
+    template = cms.SignerTemplate(identity.chain, algorithm, identity.algorithm, PRIVATE, version=3, embed=embed)
     digest = hashlib.new(algorithm.value, b"what is signed").digest()
     attributes = template.signed_attributes(digest, cms.attribute(MORE, null()))
     signature = identity.sign(hashlib.new(algorithm.value, attributes).digest(), algorithm)
-    encapsulated = sequence_of(oid(oids.TST_INFO), explicit(0, CONTENT))
+    encapsulated = sequence_of(oid(PRIVATE), explicit(0, CONTENT))
     return template.assemble(encapsulated, attributes, signature, unsigned)
 
 
@@ -52,7 +53,7 @@ def test_what_was_built_is_read_again_and_its_signature_holds(
 ) -> None:
     read = cms.read_signed_data(make(pki.leaves[key], algorithm))
     (signer,) = read.signers
-    assert read.content_type == oids.TST_INFO
+    assert read.content_type == PRIVATE
     assert read.content is not None
     assert read.content.raw == CONTENT
     assert signer.digest is algorithm
@@ -76,7 +77,7 @@ def test_asn1crypto_reads_the_same_fields(signed: bytes, pki: Pki) -> None:
     data = info["content"]
     assert info["content_type"].native == "signed_data"
     assert data["version"].native == "v3"
-    assert data["encap_content_info"]["content_type"].dotted == oids.TST_INFO
+    assert data["encap_content_info"]["content_type"].dotted == PRIVATE
     (signer,) = data["signer_infos"]
     assert signer["version"].native == "v1"
     assert signer["digest_algorithm"]["algorithm"].native == "sha256"
@@ -180,7 +181,7 @@ def test_a_repeated_attribute_is_malformed(signed: bytes) -> None:
         lambda data: rebuilt(data, signers=set_of()),
         lambda data: rebuilt(data, signers=tlv(0x31, cms.read_signed_data(data).signers[0].element.raw * 17)),
         lambda data: rebuilt(data, certificates=tlv(0xA0, sequence_of() * 65)),
-        lambda _: sequence_of(oid(oids.TST_INFO), explicit(0, null())),
+        lambda _: sequence_of(oid(PRIVATE), explicit(0, null())),
         lambda data: data[:-1],
         lambda _: b"",
     ],

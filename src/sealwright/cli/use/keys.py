@@ -10,7 +10,7 @@ import click
 from sealwright.cli.use.administration import Administrator, open_administrator
 from sealwright.cli.use.session import open_service, open_settings, with_config, with_json
 from sealwright.cli.use.whoami import describe_key, print_keys
-from sealwright.domain.errors import ConfigurationError
+from sealwright.domain.errors import ConfigurationError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +72,7 @@ def create(
     """Make the signing key NAME inside the key store, have it certified, and make it ready to use.
 
     An ephemeral key is made anew for every signature; it gets a standing authorisation instead of a certificate.
+    Run again, it goes on where it stopped: under dual control a second operator signs between the steps.
     """
     from sealwright.domain.actions import CreateKey  # noqa: PLC0415 - `--help` does not need it
 
@@ -79,15 +80,17 @@ def create(
     subject = _subject(settings, fields)
     administrator = open_administrator(settings)
     owner = subscriber or administrator.service.whoami().subscriber
-    made = administrator.carry_out(
-        CreateKey(
-            name=name,
-            subscriber=owner,
-            algorithm=algorithm,
-            lifetime=lifetime,
-            schemes=list(schemes) or ["authenticode"],
-        )
-    ).key
+    made = _begun(administrator, name)
+    if made is None:
+        made = administrator.carry_out(
+            CreateKey(
+                name=name,
+                subscriber=owner,
+                algorithm=algorithm,
+                lifetime=lifetime,
+                schemes=list(schemes) or ["authenticode"],
+            )
+        ).key
     if made is None:
         raise ConfigurationError("the service made a key and did not show it", hint="do client and service fit?")
     key = certify(administrator, made, subject)
@@ -95,6 +98,14 @@ def create(
         _print_json({"key": describe_key(key)})
     else:
         print_keys([key])
+
+
+def _begun(administrator: Administrator, name: str) -> "KeyView | None":
+    """Find a key that was made before but not certified: a second operator signed meanwhile, or we were cut off."""
+    found = next((key for key in administrator.service.whoami().keys if key.name == name), None)
+    if found is not None and found.state != "created":
+        raise ConflictError(f"there is a key {name!r} already, and it is {found.state}")
+    return found
 
 
 def certify(administrator: Administrator, key: "KeyView", subject: "Mapping[str, str]") -> "KeyView":

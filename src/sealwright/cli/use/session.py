@@ -64,12 +64,13 @@ def load_request_key(path: Path) -> "PrivateKey":
 
 
 def identity(settings: "ClientSettings") -> "Identity":
-    """Return the workload that signs requests."""
+    """Return who signs requests: the workload, or the administrator where there is no workload."""
     from sealwright.client.transport import Identity  # noqa: PLC0415 - `--help` does not need it
     from sealwright.structures.http_signatures import signer  # noqa: PLC0415 - slow to import
 
-    algorithm, sign = signer(load_request_key(settings.need_path("workload_key")))
-    return Identity(settings.need("workload"), algorithm, sign)
+    role = "workload" if settings.workload or not settings.administrator else "administrator"
+    algorithm, sign = signer(load_request_key(settings.need_path(f"{role}_key")))
+    return Identity(settings.need(role), algorithm, sign)
 
 
 def open_service(settings: "ClientSettings", *, signed: bool = True) -> "SigningService":

@@ -7,7 +7,7 @@ import click
 
 from sealwright.cli.use.administration import open_administrator
 from sealwright.cli.use.session import open_settings, with_config
-from sealwright.domain.errors import ConfigurationError, ConflictError, SealwrightError
+from sealwright.domain.errors import ConfigurationError, ConflictError, SealwrightError, SecondSignatureError
 
 if TYPE_CHECKING:
     from sealwright.settings import ClientSettings
@@ -55,7 +55,7 @@ def enrol(name: str, subscriber: str | None, directory: Path, config: Path | Non
     atomic_write(key_file, private)
     try:
         own = msgspec.structs.replace(
-            _carried(settings, directory),
+            carried(settings, directory),
             workload=name,
             workload_key=Path(key_file.name),
             administrator="",
@@ -64,6 +64,9 @@ def enrol(name: str, subscriber: str | None, directory: Path, config: Path | Non
         )
         save_client(own, client_file)
         administrator.carry_out(EnrolPrincipal(name=name, kind="workload", subscriber=owner, public_key=public))
+    except SecondSignatureError:
+        click.echo(f"the key of {name} is in {directory}; it counts once a second operator has signed")
+        raise
     except SealwrightError:
         key_file.unlink(missing_ok=True)
         client_file.unlink(missing_ok=True)
@@ -72,7 +75,7 @@ def enrol(name: str, subscriber: str | None, directory: Path, config: Path | Non
     click.echo(f"hint: SEALWRIGHT_CONFIG={client_file} sealwright whoami", err=True)
 
 
-def _carried(settings: "ClientSettings", directory: Path) -> "ClientSettings":
+def carried(settings: "ClientSettings", directory: Path) -> "ClientSettings":
     """Copy what the settings name into the directory, and name the copies, relative to it."""
     import shutil  # noqa: PLC0415 - `--help` does not need it
 
