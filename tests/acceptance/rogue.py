@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.acceptance.world import House, body_of, fields_of
 
-from sealwright.contracts import (
+from sealwright.domain.events import RequestIntended, encode_event, timestamp
+from sealwright.domain.messages import (
     AdminAnswer,
     AdminEnvelope,
     BatchAnswer,
@@ -30,13 +30,13 @@ from sealwright.contracts import (
     SignItem,
     Snapshot,
 )
-from sealwright.domain.events import RequestIntended, encode_event, timestamp
 from sealwright.servers.deployment import utc_now
 from sealwright.servers.web.operations import KEYHOLDER_ADMINISTER, KEYHOLDER_SIGN, KEYHOLDER_SNAPSHOT, encode
 from sealwright.servers.web.rpc import BlockingRpcClient
 from sealwright.structures.http_signatures import PrivateKey
 from sealwright.structures.merkle import Frontier, leaf_hash, root_of
 from sealwright.structures.signing_requests import proof_sha256, read_body
+from tests.acceptance.world import House, body_of, fields_of
 
 PATH = "/v1/signing-requests"
 
@@ -113,7 +113,7 @@ class RogueFace:
         self.seen = len(self.leaves)
         return answer
 
-    def ask(self, proof: ProofOfRequest, **changed: Any) -> SignAnswer:  # noqa: ANN401 - any field of the intent
+    def ask(self, proof: ProofOfRequest, /, **changed: Any) -> SignAnswer:  # noqa: ANN401 - any field of the intent
         """Record an intent, honest but for the fields changed, and ask for its signatures."""
         entry = self.intent(proof, **changed)
         index = self.append(entry)
@@ -135,7 +135,7 @@ class RogueFace:
             fields["Signature"],
         )
 
-    def intent(self, proof: ProofOfRequest, **changed: Any) -> bytes:  # noqa: ANN401 - any field of the intent
+    def intent(self, proof: ProofOfRequest, /, **changed: Any) -> bytes:  # noqa: ANN401 - any field of the intent
         """Return the entry that an honest face would record, but for the fields changed."""
         request = read_body(proof.body)
         records = self.snapshot()

@@ -11,10 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from tests.acceptance.rogue import RogueFace, copy_of, rogue_face
-from tests.acceptance.world import House, body_of, digest, fields_of, make, new_key, sealwright, spki
 
-from sealwright.contracts import AdminEnvelope, AdminSignature, LogAdvance, ProofOfRequest, SignItem
 from sealwright.domain.actions import (
     AdminRequest,
     AnyAction,
@@ -36,11 +33,15 @@ from sealwright.domain.errors import (
     VerificationError,
 )
 from sealwright.domain.events import AdministratorActed, LogHalted, ServiceStarted, encode_event, timestamp
+from sealwright.domain.messages import AdminEnvelope, AdminSignature, LogAdvance, ProofOfRequest, SignItem
 from sealwright.servers.deployment import utc_now
 from sealwright.servers.embedded import running
 from sealwright.servers.web.rpc import BlockingRpcClient
+from sealwright.storage.keyholder import KeyHolderDatabase
 from sealwright.structures.http_signatures import PrivateKey, admin_bytes, signer
 from sealwright.structures.merkle import Frontier, leaf_hash
+from tests.acceptance.rogue import RogueFace, copy_of, rogue_face
+from tests.acceptance.world import House, body_of, digest, fields_of, make, new_key, sealwright, spki
 
 replace = msgspec.structs.replace
 
@@ -63,7 +64,12 @@ def own(fresh: House, tmp_path: Path) -> House:
 
 
 def uses(face: RogueFace) -> int:
-    return int(face.house.audit()["uses"]["default"])
+    deployment = face.house.deployment
+    engine = deployment.reader("keyholder")
+    try:
+        return KeyHolderDatabase(engine, deployment.log_signer("keyholder")).uses()["default"]
+    finally:
+        engine.dispose()
 
 
 def test_control_what_the_workload_signed_gets_its_signatures(rogue: RogueFace) -> None:

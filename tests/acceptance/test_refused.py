@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from tests.acceptance.world import Answer, House, body_of, digest, fields_of, make, new_key, spki
 
 from sealwright.domain.actions import ChangeKeyState, CreateKey, EnrolPrincipal, RevokePrincipal, SetPolicy
 from sealwright.domain.events import AnonymousRefused, RequestCompleted, RequestIntended, RequestRefused
 from sealwright.policy.schema import default_policy
 from sealwright.servers.embedded import running
+from tests.acceptance.world import Answer, House, body_of, digest, fields_of, make, new_key, spki
 
 SIGN = "/v1/signing-requests"
 

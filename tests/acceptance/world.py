@@ -26,9 +26,9 @@ from sealwright.cli.use.administration import open_administrator
 from sealwright.cli.use.session import load_request_key
 from sealwright.client.service import SigningService
 from sealwright.client.transport import HTTPSExchange, Identity, Patience, Transport
-from sealwright.contracts import AdminAnswer, Artifact, SigningRequestBody
 from sealwright.domain.actions import AnyAction
 from sealwright.domain.events import AnyEvent, decode_event
+from sealwright.domain.messages import AdminAnswer, Artifact, SigningRequestBody
 from sealwright.servers.deployment import Deployment
 from sealwright.servers.embedded import free_ports, running
 from sealwright.servers.initialise import Initialiser, Plan

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.pki import Identity, Pki
 
-from sealwright.contracts import AttachMode, SignerContext
+from sealwright.contracts import AttachMode
 from sealwright.domain.keys import DigestAlgorithm, Module, Operator, Protection
+from sealwright.domain.messages import SignerContext
 from sealwright.formats.pe import PE
 from sealwright.schemes.authenticode import Authenticode
+from tests.pki import Identity, Pki
 
 Sign = Callable[[bytes, Identity, DigestAlgorithm, AttachMode], bytes]
 Verify = Callable[[bytes], str]

@@ -9,7 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
 from cryptography.x509.verification import VerificationError as ChainError
-from tests.unit.issuance.world import SERVICE, World
 
 from sealwright.domain import oids
 from sealwright.domain.keys import KeyAlgorithm
@@ -17,6 +16,7 @@ from sealwright.issuance.profiles import PROFILES, Profile
 from sealwright.issuance.records import Revocation, RevocationReason
 from sealwright.issuance.revocation import build_crl
 from sealwright.structures.x509 import certificate_summary
+from tests.unit.issuance.world import SERVICE, World
 
 pytestmark = pytest.mark.foreign
 

@@ -10,7 +10,7 @@ from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, algo
 from http_message_signatures.exceptions import InvalidSignature
 from http_message_signatures.resolvers import MappingKeyResolver
 
-from sealwright.contracts import ProofOfRequest
+from sealwright.domain.messages import ProofOfRequest
 from sealwright.structures import http_signatures as hs
 
 EC_KEY = ec.derive_private_key(7, ec.SECP256R1())

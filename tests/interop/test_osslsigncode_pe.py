@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
 from tests import corpus
 from tests.interop.conftest import Sign, Verify
 from tests.pki import Pki
-
-from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
 
 pytestmark = pytest.mark.foreign
 

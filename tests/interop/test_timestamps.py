@@ -18,7 +18,6 @@ import rfc3161_client
 import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.unit.timestamping import pki
 
 from sealwright.client.timestamps import TimestampClient, urllib3_post
 from sealwright.domain import oids
@@ -28,6 +27,7 @@ from sealwright.servers.web.run import StopRequest, serve_http
 from sealwright.structures.tsp import check_token, read_token
 from sealwright.structures.tsp_messages import read_request, read_response
 from sealwright.timestamping.authority import TimestampAuthority
+from tests.unit.timestamping import pki
 
 pytestmark = pytest.mark.foreign
 

@@ -6,8 +6,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from sealwright.contracts import Clock, PrincipalView, ProofOfRequest
+from sealwright.contracts import Clock
 from sealwright.domain.errors import MalformedError, UnauthenticatedError, UnsupportedError
+from sealwright.domain.messages import PrincipalView, ProofOfRequest
 from sealwright.structures import http_signatures
 from sealwright.structures.http_signatures import ED25519, PublicKey, PublicKeys, RequestSignature
 

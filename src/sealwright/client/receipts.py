@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from sealwright.client.service import request_bytes
-from sealwright.contracts import EntryProof, Receipt, SigningRequestBody, SigningResponse
 from sealwright.domain.errors import MalformedError, VerificationError
 from sealwright.domain.events import AnyEvent, RequestCompleted, RequestIntended, decode_event
+from sealwright.domain.messages import EntryProof, Receipt, SigningRequestBody, SigningResponse
 from sealwright.structures.merkle import check_inclusion, leaf_hash, root_of
 from sealwright.structures.note import Checkpoint, Verifier, split_note
 

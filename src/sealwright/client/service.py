@@ -5,7 +5,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from sealwright.client.transport import Transport
-from sealwright.contracts import (
+from sealwright.domain.errors import MalformedError
+from sealwright.domain.messages import (
     AdminAnswer,
     AdminEnvelope,
     IssueAnswer,
@@ -16,7 +17,6 @@ from sealwright.contracts import (
     SigningResponse,
     WhoAmI,
 )
-from sealwright.domain.errors import MalformedError
 
 MAX_ARTIFACTS: Final = 1_000
 """Most digests of one signing request."""
@@ -34,8 +34,9 @@ class Status(msgspec.Struct, frozen=True):
 
     dual_control: bool
     log_size: int
-    log_root: str
-    log_frontier: str
+    witness: str
+    log_root: str = ""
+    log_frontier: str = ""
     halted: str = ""
 
 

@@ -28,20 +28,11 @@ from sealwright.client.files import (
 from sealwright.client.receipts import CheckedReceipt, LogKeys, check_response
 from sealwright.client.service import MAX_ARTIFACTS, SigningService
 from sealwright.client.timestamps import TimestampClient
-from sealwright.contracts import (
-    Artifact,
-    AttachMode,
-    Clock,
-    EmbeddedSignature,
-    FileDigests,
-    Format,
-    SigningRequestBody,
-    SigningResponse,
-    Together,
-)
+from sealwright.contracts import AttachMode, Clock, Format, Together
 from sealwright.domain import oids
 from sealwright.domain.errors import AlreadySignedError, SealwrightError, VerificationError
 from sealwright.domain.keys import DigestAlgorithm
+from sealwright.domain.messages import Artifact, EmbeddedSignature, FileDigests, SigningRequestBody, SigningResponse
 from sealwright.formats import HEAD_SIZE, recognise
 from sealwright.structures.cms import read_signed_data, with_unsigned
 from sealwright.verification.checks import Result

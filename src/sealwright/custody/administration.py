@@ -4,7 +4,7 @@ Nothing else changes keys, principals or policies. One administrator's signature
 is off; once it was turned on, two different administrators sign, and it cannot be turned off.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -13,7 +13,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sealwright.contracts import AdminEnvelope, Authorisation, KeyStore
+from sealwright.contracts import KeyStore
 from sealwright.domain.actions import (
     AdminRequest,
     AnyAction,
@@ -35,6 +35,7 @@ from sealwright.domain.errors import (
     NotFoundError,
 )
 from sealwright.domain.keys import KeyAlgorithm, KeyState, Lifetime, Module, Operator, Protection, is_name
+from sealwright.domain.messages import AdminEnvelope, Authorisation
 from sealwright.domain.records import CustodyState, KeyRecord, PolicyRecord, PrincipalRecord, SeenLog
 from sealwright.structures.http_signatures import PublicKey, admin_bytes, check_detached
 from sealwright.structures.merkle import Frontier
@@ -61,8 +62,8 @@ class Administration:
     validate_policy: Callable[[str], None]
     load_key: Callable[[bytes], PublicKey]
 
-    def entitled(self, envelope: AdminEnvelope, state: CustodyState, now: datetime) -> tuple[AdminRequest, list[str]]:
-        """Return the request and who signed it. Raises DeniedError unless enough administrators did, in time."""
+    def signers(self, envelope: AdminEnvelope, state: CustodyState) -> list[str]:
+        """Return the administrators who signed, each once. Raises DeniedError, VerificationError."""
         signed = admin_bytes(envelope.request)
         names: list[str] = []
         for signature in envelope.signatures:
@@ -71,6 +72,12 @@ class Administration:
                 raise DeniedError("the request is not signed by an administrator")
             check_detached(record.public_key, signature.signature, signed)
             names.append(record.name)
+        if not names:
+            raise DeniedError("the request is not signed by an administrator")
+        return names
+
+    def entitled(self, envelope: AdminEnvelope, names: list[str], state: CustodyState, now: datetime) -> AdminRequest:
+        """Return the request that these administrators signed. Raises DeniedError unless they are enough, in time."""
         needed = 2 if state.dual_control else 1
         if len(names) < needed:
             raise DeniedError(
@@ -87,7 +94,7 @@ class Administration:
             raise InvalidRequestError("the request's end is not a time with a zone") from None
         if not 0 < left <= MAX_VALIDITY_SECONDS:
             raise DeniedError("the request is out of its time", hint="check the clocks of both machines")
-        return request, names
+        return request
 
     def carry_out(self, request: AdminRequest, state: CustodyState) -> CustodyState:
         """Return the state after the act. Raises ConflictError, NotFoundError, InvalidRequestError."""
@@ -122,9 +129,18 @@ class Administration:
             raise InvalidRequestError("only a person can be an administrator")
         if action.name in state.principals:
             raise ConflictError(f"there is a principal {action.name!r} already")
-        self.load_key(action.public_key)
+        self._check_new_key(action, state)
         record = PrincipalRecord(action.name, action.kind, action.subscriber, action.public_key, action.administrator)
         return replace(state, principals={**state.principals, record.name: record})
+
+    def _check_new_key(self, action: EnrolPrincipal, state: CustodyState) -> None:
+        """Two names for one key would be two signatures of one person: no dual control at all."""
+        added = _canonical(self.load_key(action.public_key))
+        for known in state.principals.values():
+            if _canonical(self.load_key(known.public_key)) == added:
+                raise ConflictError(
+                    f"this public key is the one of {known.name!r} already", hint="make a key of its own"
+                )
 
     def _create_key(self, action: CreateKey, state: CustodyState) -> CustodyState:
         _need_name(action.name, "key")
@@ -158,7 +174,9 @@ class Administration:
         )
         return _with_key(state, record)
 
-    def _change_state(self, action: ChangeKeyState, state: CustodyState) -> CustodyState:
+    @staticmethod
+    def _change_state(action: ChangeKeyState, state: CustodyState) -> CustodyState:
+        # The key itself is destroyed once this is durable: `destroy_marked`.
         record = _key(state, action.name)
         try:
             wanted = KeyState(action.state)
@@ -166,9 +184,14 @@ class Administration:
             raise InvalidRequestError(f"{action.state!r} is no state of a key") from None
         if wanted not in _ALLOWED_CHANGES[record.state]:
             raise ConflictError(f"a key that is {record.state.value} cannot become {wanted.value}")
-        if wanted is KeyState.DESTROYED and record.lifetime is Lifetime.PERSISTENT:
-            self.key_store.destroy(record.name)
         return _with_key(state, msgspec.structs.replace(record, state=wanted))
+
+    def destroy_marked(self, state: CustodyState, names: Iterable[str]) -> None:
+        """Destroy, for ever, those of the named keys that the records call destroyed. Raises UnavailableError."""
+        for name in names:
+            record = state.keys.get(name)
+            if record and record.state is KeyState.DESTROYED and record.lifetime is Lifetime.PERSISTENT:
+                self.key_store.destroy(name)
 
     def _set_policy(self, action: SetPolicy, state: CustodyState) -> CustodyState:
         _need_name(action.subscriber, "subscriber")
@@ -213,7 +236,7 @@ def _certify(action: CertifyKey, state: CustodyState) -> CustodyState:
 def _standing(authorisation: bytes) -> Authorisation:
     try:
         standing = msgspec.json.decode(authorisation, type=Authorisation)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"an ephemeral key needs a standing authorisation: {error}") from None
     if not standing.standing:
         raise InvalidRequestError("an ephemeral key needs a standing authorisation")
@@ -245,6 +268,11 @@ def _clear_halt(action: ClearHalt, state: CustodyState) -> CustodyState:
         raise ConflictError("signing is not halted")
     frontier = Frontier.decode(action.size, action.frontier)
     return replace(state, halted="", seen=SeenLog(frontier.size, frontier.encode(), ""))
+
+
+def _canonical(key: PublicKey) -> bytes:
+    """Return one encoding for one key: a point can be written in several ways."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _key(state: CustodyState, name: str) -> KeyRecord:

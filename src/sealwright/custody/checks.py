@@ -10,14 +10,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from sealwright.contracts import (
-    KeyView,
-    LogAdvance,
-    PrincipalView,
-    SignerContext,
-    SigningRequestBody,
-    SignItem,
-)
 from sealwright.custody.state import key_view, principal_view
 from sealwright.domain.errors import (
     DeniedError,
@@ -25,15 +17,24 @@ from sealwright.domain.errors import (
     MalformedError,
     NotFoundError,
     UnauthenticatedError,
+    UnavailableError,
     VerificationError,
 )
 from sealwright.domain.events import RequestIntended, decode_event
 from sealwright.domain.keys import DigestAlgorithm, InputModel, KeyState, Lifetime
+from sealwright.domain.messages import KeyView, LogAdvance, PrincipalView, SignerContext, SigningRequestBody, SignItem
 from sealwright.domain.records import CustodyState, KeyRecord, PrincipalRecord
 from sealwright.structures.http_signatures import PublicKey
 from sealwright.structures.http_signatures import check as check_request_signature
 from sealwright.structures.merkle import leaf_hash, root_of
-from sealwright.structures.signing_requests import decision_context, proof_sha256, read_body, read_digests
+from sealwright.structures.signing_requests import (
+    check_target,
+    decision_context,
+    proof_sha256,
+    read_body,
+    read_digests,
+    statement_sha256,
+)
 
 PROOF_TOLERANCE = 600
 """Seconds by which the time in a proof of request may differ from the key holder's clock."""
@@ -56,7 +57,7 @@ class Admitted:
     parameters: Mapping[str, str]
     context: SignerContext
     intent_sha256: bytes
-    proof_sha256: bytes
+    statement_sha256: bytes  # what the principal signed: it is signed for once
 
 
 def check_entry(item: SignItem, log: LogAdvance) -> RequestIntended:
@@ -76,10 +77,12 @@ def check_entry(item: SignItem, log: LogAdvance) -> RequestIntended:
 def check_principal(
     item: SignItem, intent: RequestIntended, state: CustodyState, authority: str, now: int, load: LoadKey
 ) -> PrincipalRecord:
-    """(2) The principal named in the intent signed these bytes, for this service, lately."""
+    """(2) The principal named in the intent signed these bytes, as a signing request to this service, lately."""
     principal = state.principals.get(intent.principal)
-    if principal is None or item.proof.authority != authority:
+    made_for = (item.proof.method, item.proof.authority, item.proof.path)
+    if principal is None or made_for != ("POST", authority, SIGNING_REQUESTS):
         raise UnauthenticatedError
+    check_target(item.proof)
     signature = check_request_signature(item.proof, load(principal.public_key), now, PROOF_TOLERANCE)
     if signature.key_id != principal.name:
         raise UnauthenticatedError
@@ -95,8 +98,8 @@ def check_request(
     request = read_body(item.proof.body)
     record = check_key(state, principal, request)
     algorithm, digests = read_digests(request)
-    proof = proof_sha256(item.proof)
-    _check_intent(intent, item, request, record, state, root_of([leaf_hash(digest) for digest in digests]), proof)
+    root = root_of([leaf_hash(digest) for digest in digests])
+    _check_intent(intent, item, request, record, state, root)
     refusal = decide("sign", principal_view(principal), key_view(record), decision_context(request))
     if refusal:
         raise DeniedError(refusal)
@@ -107,7 +110,8 @@ def check_request(
         ephemeral=record.lifetime is Lifetime.EPHEMERAL,
     )
     intent_sha256 = sha256(item.intent).digest()
-    return Admitted(record, algorithm, digests, request.scheme, request.parameters, context, intent_sha256, proof)
+    spent = statement_sha256(item.proof)
+    return Admitted(record, algorithm, digests, request.scheme, request.parameters, context, intent_sha256, spent)
 
 
 def check_key(state: CustodyState, principal: PrincipalRecord, request: SigningRequestBody) -> KeyRecord:
@@ -131,7 +135,6 @@ def _check_intent(
     record: KeyRecord,
     state: CustodyState,
     digests_root: bytes,
-    proof: bytes,
 ) -> None:
     """(5) What was recorded is what is asked: otherwise the record would tell another story than the signature."""
     certificate = sha256(record.chain[0]).hexdigest() if record.chain else ""
@@ -156,7 +159,7 @@ def _check_intent(
         len(request.artifacts),
         digests_root.hex(),
         sha256(item.proof.body).hexdigest(),
-        proof.hex(),
+        proof_sha256(item.proof).hex(),
         request.input,
         certificate,
         False,
@@ -164,4 +167,5 @@ def _check_intent(
     if said != asked:
         raise VerificationError("the recorded intent does not say what the request asks")
     if intent.records_version != state.version:
-        raise VerificationError("the intent was recorded under another version of keys and policies")
+        # An honest face can be overtaken by an administrative act: the same request may be sent again.
+        raise UnavailableError("keys or policies changed while the request was on its way", retry_after=1)

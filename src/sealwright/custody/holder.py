@@ -7,18 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
-from sealwright.contracts import (
-    AdminAnswer,
-    AdminEnvelope,
-    BatchAnswer,
-    Clock,
-    KeyStore,
-    Scheme,
-    SignAnswer,
-    SignBatch,
-    SignItem,
-    Snapshot,
-)
+from sealwright.contracts import Clock, KeyStore, Scheme
 from sealwright.custody.administration import Administration
 from sealwright.custody.checks import PROOF_TOLERANCE, Admitted, Decide, LoadKey, check_request
 from sealwright.custody.state import CustodyStore, key_view, policy_view, principal_view
@@ -27,6 +16,15 @@ from sealwright.custody.witness import advance
 from sealwright.domain.actions import CertifyKey, ChangeKeyState, CreateKey, EnrolPrincipal, action_name, subject_of
 from sealwright.domain.errors import ConflictError, LogMistrustedError, SealwrightError
 from sealwright.domain.events import AdministratorActed, AdministratorRefused, LogHalted, timestamp
+from sealwright.domain.messages import (
+    AdminAnswer,
+    AdminEnvelope,
+    BatchAnswer,
+    SignAnswer,
+    SignBatch,
+    SignItem,
+    Snapshot,
+)
 from sealwright.domain.records import CustodyState, PrincipalRecord, SeenLog, Uses
 from sealwright.structures.merkle import Frontier
 from sealwright.structures.note import Verifier, cosignature_line, split_note
@@ -196,4 +194,3 @@ class KeyHolder:
                 return msgspec.structs.replace(answer, principal=principal_view(changed.principals[name]))
             case _:
                 return answer
-

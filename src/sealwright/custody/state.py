@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sealwright.contracts import KeyView, PolicyView, PrincipalView
 from sealwright.domain.events import AnyEvent
 from sealwright.domain.keys import SOFTWARE_WARNING, ProtectionModel
+from sealwright.domain.messages import KeyView, PolicyView, PrincipalView
 from sealwright.domain.records import CustodyState, KeyRecord, PolicyRecord, PrincipalRecord, Uses
 
 
@@ -48,6 +48,10 @@ class CustodyStore(Protocol):
 
     def load(self) -> CustodyState:
         """Read everything that decides."""
+        ...
+
+    def carried_out(self, request_id: str) -> bool:
+        """Tell whether an administrative request with this identifier was carried out before."""
         ...
 
     def change(self, state: CustodyState, event: AnyEvent, request_id: str, envelope: bytes) -> None:

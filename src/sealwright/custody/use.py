@@ -11,19 +11,11 @@ from hashlib import new as new_hash
 
 import msgspec
 
-from sealwright.contracts import (
-    AuthorisationEnvelope,
-    IssueAnswer,
-    IssueRequest,
-    KeyStore,
-    PreparedScheme,
-    Scheme,
-    SignAnswer,
-    SigningKey,
-)
+from sealwright.contracts import KeyStore, PreparedScheme, Scheme, SigningKey
 from sealwright.custody.checks import Admitted
 from sealwright.domain.errors import SealwrightError
 from sealwright.domain.keys import Lifetime
+from sealwright.domain.messages import AuthorisationEnvelope, IssueAnswer, IssueRequest, SignAnswer
 
 _PREPARED_KEPT = 256
 

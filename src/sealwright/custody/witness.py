@@ -5,8 +5,8 @@ right edge proves at once that the new log contains the old one and that each ne
 the face says about its log is believed (docs/decisions/0007).
 """
 
-from sealwright.contracts import LogAdvance
 from sealwright.domain.errors import InvalidRequestError, LogMistrustedError, MalformedError, VerificationError
+from sealwright.domain.messages import LogAdvance
 from sealwright.domain.records import SeenLog
 from sealwright.structures.merkle import HASH_SIZE, Frontier
 from sealwright.structures.note import Checkpoint, Verifier, split_note
@@ -34,11 +34,14 @@ def advance(seen: SeenLog, shown: LogAdvance, log: Verifier) -> SeenLog:
     if len(shown.leaf_hashes) > MAX_HASHES or any(len(leaf) != HASH_SIZE for leaf in shown.leaf_hashes):
         raise MalformedError("the batch carries too many leaf hashes, or some of a wrong length")
     checkpoint = open_log(shown.checkpoint, log)
+    before = Frontier.decode(seen.size, seen.frontier)
+    if checkpoint.size == seen.size and checkpoint.root != before.root:
+        raise LogMistrustedError(f"the log was rewritten: it signed two roots for {seen.size} entries")
     if checkpoint.size < seen.size:
         raise LogMistrustedError(f"the log went back: {seen.size} entries were seen, now it has {checkpoint.size}")
     if shown.from_size != seen.size or seen.size + len(shown.leaf_hashes) != checkpoint.size:
         raise InvalidRequestError(f"leaf hashes from entry {seen.size} on were expected", hint="ask for the snapshot")
-    frontier = Frontier.decode(seen.size, seen.frontier).extended(shown.leaf_hashes)
+    frontier = before.extended(shown.leaf_hashes)
     if frontier.root != checkpoint.root:
         raise LogMistrustedError(f"the log was rewritten: its {checkpoint.size} entries do not contain those seen")
     return SeenLog(frontier.size, frontier.encode(), shown.checkpoint)

@@ -23,7 +23,7 @@ class DigestAlgorithm(Enum):
     def named(cls, name: str) -> "DigestAlgorithm":
         """Find an algorithm by its name, or raise WeakDigestError for any other, SHA-1 among them."""
         try:
-            return cls(name.lower().replace("-", ""))
+            return cls(name.lower().replace("-", "", 1))
         except ValueError:
             raise WeakDigestError(
                 f"digest algorithm {name!r} is not allowed", hint="use sha256, sha384 or sha512"

@@ -12,8 +12,8 @@ from hashlib import new as new_hash
 from hashlib import sha256
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from sealwright.contracts import EmbeddedSignature, FileDigests
 from sealwright.domain.errors import MalformedError, UnsupportedError
+from sealwright.domain.messages import EmbeddedSignature, FileDigests
 from sealwright.structures import authenticode, win_certificate
 
 if TYPE_CHECKING:

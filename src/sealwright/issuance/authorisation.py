@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sealwright.contracts import Authorisation, Clock, IssueRequest
+from sealwright.contracts import Clock
 from sealwright.domain.errors import (
     DeniedError,
     InvalidRequestError,
@@ -16,6 +16,7 @@ from sealwright.domain.errors import (
     UnsupportedError,
     VerificationError,
 )
+from sealwright.domain.messages import Authorisation, IssueRequest
 from sealwright.issuance.building import Wish
 from sealwright.issuance.profiles import Kind, Profile, find_profile
 from sealwright.issuance.records import AuthorisationUses

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sealwright.contracts import IssueAnswer, IssueRequest
 from sealwright.domain.errors import ConfigurationError, DeniedError, SealwrightError
+from sealwright.domain.messages import IssueAnswer, IssueRequest
 from sealwright.issuance.authorisation import Authoriser
 from sealwright.issuance.issuer import Issuer, Prepared
 from sealwright.issuance.records import CertificateRecords

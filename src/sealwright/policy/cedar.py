@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import cedarpy
 
-from sealwright.contracts import KeyView, PolicyView, PrincipalView
 from sealwright.domain.errors import InvalidRequestError
+from sealwright.domain.messages import KeyView, PolicyView, PrincipalView
 from sealwright.policy.schema import load_schema, parse_policies
 
 Action = Literal["request", "sign"]

@@ -16,8 +16,9 @@ from sealwright.structures.cms import SignerTemplate, attribute
 from sealwright.structures.protection import signature_protection
 
 if TYPE_CHECKING:
-    from sealwright.contracts import Scheme, SignerContext
+    from sealwright.contracts import Scheme
     from sealwright.domain.keys import DigestAlgorithm
+    from sealwright.domain.messages import SignerContext
 
 _INTENT_SIZE = 32
 _MAX_NAME = 256

@@ -54,9 +54,7 @@ def audit(deployment: Deployment, progress: Callable[[str, int, int], None]) -> 
     return result
 
 
-def _prove(
-    deployment: Deployment, role: str, result: Audit, progress: Callable[[str, int, int], None]
-) -> LogResult:
+def _prove(deployment: Deployment, role: str, result: Audit, progress: Callable[[str, int, int], None]) -> LogResult:
     reader = LogReader(deployment.reader(role), METADATA[role])
     verifier = deployment.log_verifier(role)
     # What the key holder saw is read first: the log, read after it, can only have grown since.

@@ -13,9 +13,9 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sealwright.contracts import IssueRequest
 from sealwright.domain.errors import SealwrightError
 from sealwright.domain.events import IssuanceRefused, timestamp
+from sealwright.domain.messages import IssueRequest
 from sealwright.issuance.authorisation import Authoriser
 from sealwright.issuance.authority import Authority
 from sealwright.issuance.hierarchy import HierarchyBuilder

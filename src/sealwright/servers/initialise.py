@@ -18,15 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from sealwright.contracts import (
-    AdminAnswer,
-    AdminEnvelope,
-    AdminSignature,
-    Authorisation,
-    IssueRequest,
-    KeyStore,
-    SigningKey,
-)
+from sealwright.contracts import KeyStore, SigningKey
 from sealwright.domain.actions import (
     AdminRequest,
     AnyAction,
@@ -38,6 +30,7 @@ from sealwright.domain.actions import (
 )
 from sealwright.domain.errors import ConfigurationError, ConflictError, NotFoundError
 from sealwright.domain.keys import KeyAlgorithm, KeyState, Module, Operator, Protection
+from sealwright.domain.messages import AdminAnswer, AdminEnvelope, AdminSignature, Authorisation, IssueRequest
 from sealwright.domain.records import PrincipalRecord
 from sealwright.issuance.hierarchy import HierarchyKeys
 from sealwright.keystores import open_key_store

@@ -9,13 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from sealwright.contracts import AdminEnvelope, KeyView, PolicyView, PrincipalView, SignBatch
 from sealwright.custody.administration import Administration
 from sealwright.custody.holder import KeyHolder, Surroundings
 from sealwright.custody.state import policy_view
 from sealwright.custody.use import Task
 from sealwright.domain.errors import SealwrightError
 from sealwright.domain.keys import Operator
+from sealwright.domain.messages import AdminEnvelope, KeyView, PolicyView, PrincipalView, SignBatch
 from sealwright.keystores import open_key_store
 from sealwright.observability import configure
 from sealwright.policy.cedar import PolicyEngine, refusal_of

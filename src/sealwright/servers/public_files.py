@@ -1,6 +1,6 @@
 """Serves the current CRLs and CA certificates of a folder over plain HTTP (RFC 5280, section 4.2.1.13; RFC 2585).
 
-`/crl/NAME.crl` and `/ca/NAME.crt` are `crl/NAME.crl` and `ca/NAME.crt` in the folder. Names are flat; whoever
+`/crl/NAME.crl` and `/ca/NAME.cer` are `crl/NAME.crl` and `ca/NAME.cer` in the folder. Names are flat; whoever
 publishes replaces a file by renaming, so that a reader sees the old file or the new one.
 """
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_PATH: Final = re.compile(rf"/(?:crl/{_NAME}\.crl|ca/{_NAME}\.crt)")
+_PATH: Final = re.compile(rf"/(?:crl/{_NAME}\.crl|ca/{_NAME}\.cer)")
 _KINDS: Final = {
     # Content type (RFC 2585, section 4), and how long caches may keep it: revocations must be seen soon.
     ".crl": (b"application/pkix-crl", b"public, max-age=300"),
-    ".crt": (b"application/pkix-cert", b"public, max-age=86400"),
+    ".cer": (b"application/pkix-cert", b"public, max-age=86400"),
 }
 _CHUNK: Final = 256 * 1024
 

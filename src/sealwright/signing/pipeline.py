@@ -14,16 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from sealwright.contracts import (
-    Clock,
-    EntryProof,
-    KeyView,
-    PrincipalView,
-    ProofOfRequest,
-    Receipt,
-    SignAnswer,
-    SigningResponse,
-)
+from sealwright.contracts import Clock
 from sealwright.domain.errors import (
     ConflictError,
     DeniedError,
@@ -36,6 +27,15 @@ from sealwright.domain.errors import (
 )
 from sealwright.domain.events import RequestCompleted, RequestFailed, RequestIntended, RequestRefused, timestamp
 from sealwright.domain.keys import InputModel, KeyState
+from sealwright.domain.messages import (
+    EntryProof,
+    KeyView,
+    PrincipalView,
+    ProofOfRequest,
+    Receipt,
+    SignAnswer,
+    SigningResponse,
+)
 from sealwright.domain.records import EarlierRequest
 from sealwright.signing.refusals import AnonymousRefusals
 from sealwright.signing.steps import (

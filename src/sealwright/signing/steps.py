@@ -4,20 +4,18 @@ received -> authenticated -> understood -> authorised -> recorded -> signed -> c
 takes `Recorded` cannot be called with a request that was not recorded: the type checker refuses it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sealwright.contracts import (
+from sealwright.domain.keys import DigestAlgorithm
+from sealwright.domain.messages import (
     EntryProof,
     KeyView,
-    PolicyView,
     PrincipalView,
     ProofOfRequest,
     SigningRequestBody,
     SigningResponse,
     Snapshot,
 )
-from sealwright.domain.keys import DigestAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,9 @@ class Records:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.keys: Mapping[str, KeyView] = {key.name: key for key in snapshot.keys}
-        self.principals: Mapping[str, PrincipalView] = {p.name: p for p in snapshot.principals}
-        self.policies: Mapping[str, PolicyView] = {policy.subscriber: policy for policy in snapshot.policies}
+        self.keys = {key.name: key for key in snapshot.keys}
+        self.principals = {p.name: p for p in snapshot.principals}
+        self.policies = {policy.subscriber: policy for policy in snapshot.policies}
 
     @property
     def version(self) -> int:

@@ -37,9 +37,7 @@ class KeyHolderDatabase:
             )
         )
         key = tables.signing_key
-        self._add_uses = (
-            update(key).where(key.c.name == bindparam("key")).values(uses=key.c.uses + bindparam("count"))
-        )
+        self._add_uses = update(key).where(key.c.name == bindparam("key")).values(uses=key.c.uses + bindparam("count"))
         self._add_proofs = insert(tables.used_proof)
 
     def create(self) -> None:

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sealwright.contracts import EntryProof
 from sealwright.domain.errors import NotFoundError
 from sealwright.domain.events import AnyEvent, RequestCompleted, RequestFailed, RequestIntended, encode_event
+from sealwright.domain.messages import EntryProof
 from sealwright.domain.records import EarlierRequest
 from sealwright.storage.ledger import LedgerTables
 from sealwright.storage.tables import signing as tables
@@ -128,9 +128,7 @@ class SigningDatabase:
             found = next(iter(self._ledger.entries(connection, index, index + 1)), None)
             if found is None:
                 raise NotFoundError(f"the log has no entry {index}")
-            proof = inclusion_proof(
-                index, head.size, lambda low, high: self._ledger.subtree(connection, low, high)
-            )
+            proof = inclusion_proof(index, head.size, lambda low, high: self._ledger.subtree(connection, low, high))
             return EntryProof(found[1], index, head.size, proof), head.checkpoint
 
     def forget(self, before: int) -> None:
@@ -150,9 +148,7 @@ class SigningDatabase:
             grown = self._ledger.append(connection, entries, self._signer, head)
             self._store_intents(connection, placed)
             self._store_outcomes(connection, placed)
-        return [
-            Written(place.index, place.entry, grown) if isinstance(place, _Place) else place for place in placed
-        ]
+        return [Written(place.index, place.entry, grown) if isinstance(place, _Place) else place for place in placed]
 
     def _known(self, connection: Connection, identities: list[bytes]) -> dict[bytes, EarlierRequest]:
         if not identities:

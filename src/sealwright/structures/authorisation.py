@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from sealwright.contracts import Authorisation, AuthorisationEnvelope
 from sealwright.domain.errors import MalformedError, UnsupportedError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Protection
+from sealwright.domain.messages import Authorisation, AuthorisationEnvelope
 from sealwright.structures.x509 import key_algorithm, load_public_key, verify_by_key
 
 CONTEXT: Final = b"sealwright authorisation v1\n"

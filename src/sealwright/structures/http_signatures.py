@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from sealwright.contracts import ProofOfRequest
 from sealwright.domain.errors import (
     InvalidRequestError,
     MalformedError,
@@ -36,6 +35,7 @@ from sealwright.domain.errors import (
     UnsupportedError,
     VerificationError,
 )
+from sealwright.domain.messages import ProofOfRequest
 
 PublicKey = EllipticCurvePublicKey | Ed25519PublicKey
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey

@@ -1,16 +1,23 @@
 """Signing requests as face and key holder both read them: body, digests, proof, and what policies see."""
 
+import re
 from hashlib import sha256
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from sealwright.contracts import ProofOfRequest, SigningRequestBody
-from sealwright.domain.errors import InvalidRequestError, TooLargeError
+from sealwright.domain.errors import InvalidRequestError, TooLargeError, UnauthenticatedError
 from sealwright.domain.keys import DigestAlgorithm
+from sealwright.domain.messages import ProofOfRequest, SigningRequestBody
 
 MAX_ARTIFACTS = 1_000
 MAX_BODY = 512 * 1024
+SIGNING_REQUESTS = "/v1/signing-requests"
+"""The path that principals sign with their signing requests: what they sign for another one is none."""
+PATH: Final = "/v1/signing-requests"
 
+_HEX: Final = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
 _decode_body = msgspec.json.Decoder(SigningRequestBody).decode
 
 
@@ -30,11 +37,16 @@ def read_body(body: bytes) -> SigningRequestBody:
 def read_digests(request: SigningRequestBody) -> tuple[DigestAlgorithm, tuple[bytes, ...]]:
     """Read the digests of a request. Raises WeakDigestError, DigestLengthError, InvalidRequestError."""
     algorithm = DigestAlgorithm.named(request.digest_algorithm)
-    try:
-        digests = tuple(algorithm.check(bytes.fromhex(artifact.digest)) for artifact in request.artifacts)
-    except ValueError:
-        raise InvalidRequestError("a digest is not hexadecimal") from None
-    return algorithm, digests
+    texts = [artifact.digest for artifact in request.artifacts]
+    if not all(len(text) % 2 == 0 and _HEX.fullmatch(text) for text in texts):
+        raise InvalidRequestError("a digest is not hexadecimal")
+    return algorithm, tuple(algorithm.check(bytes.fromhex(text)) for text in texts)
+
+
+def check_target(proof: ProofOfRequest) -> None:
+    """Refuse a request that was signed for another act of the interface. Raises UnauthenticatedError."""
+    if proof.method != "POST" or proof.path != PATH:
+        raise UnauthenticatedError("the request was not signed as a signing request", hint=f"sign POST {PATH}")
 
 
 def proof_sha256(proof: ProofOfRequest) -> bytes:
@@ -42,11 +54,19 @@ def proof_sha256(proof: ProofOfRequest) -> bytes:
     return sha256(msgspec.msgpack.encode(proof)).digest()
 
 
+def statement_sha256(proof: ProofOfRequest) -> bytes:
+    """Hash what the principal's key signed, without the signature: the same for every form of one proof.
+
+    A signature can be written in several ways by anybody: ECDSA's s may be negated, and base64 has spare bits.
+    """
+    return proof_sha256(replace(proof, signature=""))
+
+
 def decision_context(request: SigningRequestBody) -> dict[str, object]:
     """Return what policies can look at in a signing request, the same for `request` and for `sign`."""
     return {
         "scheme": request.scheme,
         "input": request.input,
-        "digest_algorithm": request.digest_algorithm,
+        "digest_algorithm": DigestAlgorithm.named(request.digest_algorithm).value,
         "count": len(request.artifacts),
     }

@@ -10,7 +10,8 @@ from sealwright.verification.verdict import FileVerdict, Moment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sealwright.contracts import FileDigests, Format
+    from sealwright.contracts import Format
+    from sealwright.domain.messages import FileDigests
     from sealwright.verification.trust import TrustStore
 
 _SCHEME = "authenticode"

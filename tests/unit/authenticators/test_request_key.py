@@ -6,8 +6,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sealwright.authenticators.request_key import RequestKeyAuthenticator
-from sealwright.contracts import PrincipalView, ProofOfRequest
 from sealwright.domain.errors import UnauthenticatedError
+from sealwright.domain.messages import PrincipalView, ProofOfRequest
 from sealwright.structures import http_signatures as hs
 
 NOW = 1_790_000_000

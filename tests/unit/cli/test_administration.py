@@ -6,13 +6,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as rsa_key
 from msgspec.structs import replace
-from tests.unit.client.fake_service import SUBSCRIBER, WORKLOAD, FakeService, spki
 
 from sealwright.cli.main import run
-from sealwright.contracts import AuthorisationEnvelope
 from sealwright.domain.actions import CertifyKey, ChangeKeyState, CreateKey, EnrolPrincipal, RevokePrincipal
+from sealwright.domain.messages import AuthorisationEnvelope
 from sealwright.settings import load_client
 from sealwright.structures.authorisation import open_authorisation
+from tests.unit.client.fake_service import SUBSCRIBER, WORKLOAD, FakeService, spki
 
 SUBJECT = ["--subject", "CN=Acme", "--subject", "O=Acme", "--subject", "C=NL"]
 

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.client.fake_service import FakeService
-from tests.unit.formats.test_pe import make_pe
 
 from sealwright.cli.main import run
 from sealwright.cli.use import sign
 from sealwright.cli.use.receipt_files import StoredReceipts
-from sealwright.contracts import SigningRequestBody
+from sealwright.domain.messages import SigningRequestBody
+from tests.unit.client.fake_service import FakeService
+from tests.unit.formats.test_pe import make_pe
 
 
 @pytest.fixture

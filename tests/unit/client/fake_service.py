@@ -11,12 +11,14 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.pki import Identity as Leaf
-from tests.pki import Pki
 
 from sealwright.client.timestamps import HttpAnswer
 from sealwright.client.transport import PROBLEM, Answer
-from sealwright.contracts import (
+from sealwright.domain.actions import CertifyKey, ChangeKeyState, CreateKey, EnrolPrincipal, SetPolicy, decode_request
+from sealwright.domain.errors import ConflictError, DeniedError, NotFoundError, SealwrightError
+from sealwright.domain.events import AnyEvent, RequestCompleted, RequestIntended, encode_event, timestamp
+from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
+from sealwright.domain.messages import (
     AdminAnswer,
     AdminEnvelope,
     EntryProof,
@@ -31,16 +33,14 @@ from sealwright.contracts import (
     SigningResponse,
     WhoAmI,
 )
-from sealwright.domain.actions import CertifyKey, ChangeKeyState, CreateKey, EnrolPrincipal, SetPolicy, decode_request
-from sealwright.domain.errors import ConflictError, DeniedError, NotFoundError, SealwrightError
-from sealwright.domain.events import AnyEvent, RequestCompleted, RequestIntended, encode_event, timestamp
-from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
 from sealwright.schemes.authenticode import Authenticode
 from sealwright.structures.authorisation import open_authorisation
 from sealwright.structures.http_signatures import admin_bytes, check, check_detached, load_public_key, signer
 from sealwright.structures.merkle import Frontier, Growth, leaf_hash, root_of
 from sealwright.structures.note import Checkpoint, Verifier, cosignature_line, sign_note
 from sealwright.timestamping.authority import TimestampAuthority
+from tests.pki import Identity as Leaf
+from tests.pki import Pki
 
 SERVER = "https://localhost:8443"
 WORKLOAD, ADMINISTRATOR, SUBSCRIBER = "builder", "alice", "acme"

@@ -8,15 +8,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.unit.client.fake_service import SERVER, WORKLOAD, FakeService, log_entries, raw
 
 from sealwright.client.receipts import LogKeys, check_response
 from sealwright.client.service import SigningService
 from sealwright.client.transport import Identity, Transport
-from sealwright.contracts import Artifact, Receipt, SigningRequestBody, SigningResponse
 from sealwright.domain.errors import MalformedError, VerificationError
 from sealwright.domain.events import RequestFailed, encode_event
+from sealwright.domain.messages import Artifact, Receipt, SigningRequestBody, SigningResponse
 from sealwright.structures.note import Verifier, split_note
+from tests.unit.client.fake_service import SERVER, WORKLOAD, FakeService, log_entries, raw
 
 REQUEST = SigningRequestBody(
     key="release",

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from tests.unit.client.fake_service import SERVER, WORKLOAD, FakeService
-from tests.unit.formats.test_pe import make_pe
 
 from sealwright.client import files as client_files
 from sealwright.client.receipts import LogKeys
@@ -32,6 +30,8 @@ from sealwright.domain.errors import (
 from sealwright.domain.keys import DigestAlgorithm
 from sealwright.formats.pe import FORMAT
 from sealwright.verification.trust import read_certificates, read_crls, trust_store
+from tests.unit.client.fake_service import SERVER, WORKLOAD, FakeService
+from tests.unit.formats.test_pe import make_pe
 
 OPTIONS = Options(key="release", idempotency_key="one")
 

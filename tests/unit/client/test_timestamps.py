@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
-from tests.unit.timestamping import pki
 
 from sealwright.client.timestamps import (
     HttpAnswer,
@@ -38,6 +37,7 @@ from sealwright.structures.tsp_messages import (
     read_request,
 )
 from sealwright.timestamping.authority import TimestampAuthority
+from tests.unit.timestamping import pki
 
 P256 = KeyAlgorithm.P256
 SHA256 = DigestAlgorithm.SHA256

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.client.fake_service import SERVER, WORKLOAD, FakeService
 
 from sealwright.client import transport as transport_module
 from sealwright.client.service import SigningService
@@ -38,6 +37,7 @@ from sealwright.domain.errors import (
     UnavailableError,
     WeakDigestError,
 )
+from tests.unit.client.fake_service import SERVER, WORKLOAD, FakeService
 
 
 class Time:

@@ -6,15 +6,16 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.pki import Identity, Pki
 
-from sealwright.contracts import AttachMode, SignerContext
+from sealwright.contracts import AttachMode
 from sealwright.domain import errors
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
+from sealwright.domain.messages import SignerContext
 from sealwright.formats import pe
 from sealwright.formats.pe import PE
 from sealwright.schemes.authenticode import Authenticode
 from sealwright.structures import win_certificate
+from tests.pki import Identity, Pki
 
 SHA256 = DigestAlgorithm.SHA256
 PE_OFFSET, OPTIONAL = 0x80, 0x98

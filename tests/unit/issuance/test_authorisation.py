@@ -4,6 +4,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from sealwright.domain.errors import DeniedError, InvalidRequestError, MalformedError, SealwrightError
+from sealwright.domain.keys import KeyAlgorithm
+from sealwright.domain.messages import AuthorisationEnvelope, IssueRequest
+from sealwright.structures.authorisation import CONTEXT, sign_authorisation
 from tests.unit.issuance.world import (
     PUBLISHER,
     SOFTWARE,
@@ -15,11 +20,6 @@ from tests.unit.issuance.world import (
     single,
     standing,
 )
-
-from sealwright.contracts import AuthorisationEnvelope, IssueRequest
-from sealwright.domain.errors import DeniedError, InvalidRequestError, MalformedError, SealwrightError
-from sealwright.domain.keys import KeyAlgorithm
-from sealwright.structures.authorisation import CONTEXT, sign_authorisation
 
 
 @pytest.fixture

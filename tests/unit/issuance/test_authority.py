@@ -1,13 +1,13 @@
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.unit.issuance.world import World, single, standing
 
-from sealwright.contracts import IssueAnswer
 from sealwright.domain import oids
 from sealwright.domain.errors import ConfigurationError, ConflictError, DeniedError, InvalidRequestError
+from sealwright.domain.messages import IssueAnswer
 from sealwright.issuance.authority import Authority
 from sealwright.structures.protection import read_key_protection
+from tests.unit.issuance.world import World, single, standing
 
 
 @pytest.fixture

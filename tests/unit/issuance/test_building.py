@@ -2,12 +2,6 @@ from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.unit.issuance.world import (
-    SERVICE,
-    SOFTWARE,
-    private_key,
-    public_bytes,
-)
 
 from sealwright.domain import oids
 from sealwright.domain.errors import (
@@ -16,6 +10,12 @@ from sealwright.domain.errors import (
 from sealwright.domain.keys import KeyAlgorithm
 from sealwright.issuance.building import Publication, expected_policies, key_identifier
 from sealwright.issuance.profiles import CODE_SIGNING, ROOT
+from tests.unit.issuance.world import (
+    SERVICE,
+    SOFTWARE,
+    private_key,
+    public_bytes,
+)
 
 SUBSCRIBER = public_bytes(private_key(KeyAlgorithm.P256, "subscriber"))
 

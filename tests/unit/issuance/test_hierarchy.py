@@ -1,13 +1,5 @@
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.unit.issuance.world import (
-    BASE_URL,
-    PUBLISHER,
-    SOFTWARE,
-    World,
-    private_key,
-    public_bytes,
-)
 
 from sealwright.domain import oids
 from sealwright.domain.errors import (
@@ -18,6 +10,14 @@ from sealwright.issuance.building import Publication, Wish
 from sealwright.issuance.issuer import Issuer
 from sealwright.issuance.profiles import PRIVATE_CODE_SIGNING
 from sealwright.structures.x509 import crl_urls, extended_key_usages, issuer_urls, policies
+from tests.unit.issuance.world import (
+    BASE_URL,
+    PUBLISHER,
+    SOFTWARE,
+    World,
+    private_key,
+    public_bytes,
+)
 
 SUBSCRIBER = public_bytes(private_key(KeyAlgorithm.P256, "subscriber"))
 

@@ -4,16 +4,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.unit.issuance.world import (
-    BASE_URL,
-    NOW,
-    PUBLISHER,
-    SERVICE,
-    SOFTWARE,
-    World,
-    private_key,
-    public_bytes,
-)
 
 from sealwright.domain import oids
 from sealwright.domain.errors import (
@@ -27,6 +17,16 @@ from sealwright.domain.keys import KeyAlgorithm
 from sealwright.issuance.building import Wish
 from sealwright.issuance.profiles import CODE_SIGNING, EPHEMERAL_CODE_SIGNING, PRIVATE_CODE_SIGNING, ROOT
 from sealwright.structures.x509 import crl_urls, extended_key_usages, issuer_urls, policies
+from tests.unit.issuance.world import (
+    BASE_URL,
+    NOW,
+    PUBLISHER,
+    SERVICE,
+    SOFTWARE,
+    World,
+    private_key,
+    public_bytes,
+)
 
 WHOLE_NOW = NOW.replace(microsecond=0)
 SUBSCRIBER = public_bytes(private_key(KeyAlgorithm.P256, "subscriber"))

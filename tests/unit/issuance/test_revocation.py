@@ -2,13 +2,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from cryptography import x509
-from tests.unit.issuance.world import NOW, World
 
 from sealwright.domain.errors import InvalidRequestError
 from sealwright.domain.keys import KeyAlgorithm
 from sealwright.issuance.records import Revocation, RevocationReason
 from sealwright.issuance.revocation import build_crl, crl_lifetime
 from sealwright.structures.x509 import subject_key_identifier
+from tests.unit.issuance.world import NOW, World
 
 WORLD = World()
 ISSUER = WORLD.hierarchy.code_signing

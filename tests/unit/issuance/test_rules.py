@@ -9,13 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from tests.unit.issuance.world import NOW, SERVICE, SOFTWARE, World, private_key
 
 from sealwright.domain import oids
 from sealwright.domain.keys import KeyAlgorithm, Module, Operator, Protection
 from sealwright.issuance.profiles import PRIVATE_CODE_SIGNING, PROFILES, Profile
 from sealwright.issuance.rules import RULES, Case, lint
 from sealwright.structures.protection import key_protection_extension
+from tests.unit.issuance.world import NOW, SERVICE, SOFTWARE, World, private_key
 
 WORLD = World()
 AUDITED = World(audited=True)

@@ -1,5 +1,12 @@
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from sealwright.domain.errors import (
+    VerificationError,
+)
+from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
+from sealwright.issuance.building import Wish
+from sealwright.issuance.profiles import PRIVATE_CODE_SIGNING
 from tests.unit.issuance.world import (
     PUBLISHER,
     SOFTWARE,
@@ -8,13 +15,6 @@ from tests.unit.issuance.world import (
     private_key,
     public_bytes,
 )
-
-from sealwright.domain.errors import (
-    VerificationError,
-)
-from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
-from sealwright.issuance.building import Wish
-from sealwright.issuance.profiles import PRIVATE_CODE_SIGNING
 
 SUBSCRIBER = public_bytes(private_key(KeyAlgorithm.P256, "subscriber"))
 

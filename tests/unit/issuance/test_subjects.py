@@ -1,10 +1,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.issuance.world import PUBLISHER
 
 from sealwright.issuance.profiles import CODE_SIGNING, PRIVATE_CODE_SIGNING
 from sealwright.issuance.subjects import COUNTRIES, subject_fault
+from tests.unit.issuance.world import PUBLISHER
 
 
 def test_the_list_of_countries_is_whole() -> None:

@@ -10,11 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.pki import PrivateKey, new_key
 
-from sealwright.contracts import Authorisation, AuthorisationEnvelope, IssueRequest
 from sealwright.domain.errors import ConflictError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
+from sealwright.domain.messages import Authorisation, AuthorisationEnvelope, IssueRequest
 from sealwright.issuance.authorisation import Authoriser
 from sealwright.issuance.authority import Authority
 from sealwright.issuance.building import Wish
@@ -24,6 +23,7 @@ from sealwright.issuance.profiles import PROFILES, Profile
 from sealwright.issuance.records import Intent, Issued, Revocation
 from sealwright.structures.authorisation import sign_authorisation
 from sealwright.structures.x509 import spki_sha256
+from tests.pki import PrivateKey, new_key
 
 _HASHES: Mapping[DigestAlgorithm, hashes.HashAlgorithm] = {
     DigestAlgorithm.SHA256: hashes.SHA256(),

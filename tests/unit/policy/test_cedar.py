@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sealwright.contracts import KeyView, PolicyView, PrincipalView
 from sealwright.domain.errors import InvalidRequestError
+from sealwright.domain.messages import KeyView, PolicyView, PrincipalView
 from sealwright.policy.cedar import Action, Decision, PolicyEngine
 from sealwright.policy.schema import default_policy
 

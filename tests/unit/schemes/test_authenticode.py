@@ -7,15 +7,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.pki import Identity, Pki
 
-from sealwright.contracts import SignerContext
 from sealwright.domain import oids
 from sealwright.domain.errors import DigestLengthError, InvalidRequestError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
+from sealwright.domain.messages import SignerContext
 from sealwright.schemes.authenticode import Authenticode, PreparedAuthenticode
 from sealwright.structures import authenticode, cms
 from sealwright.structures.protection import SignatureProtection, read_signature_protection
+from tests.pki import Identity, Pki
 
 SHA256 = DigestAlgorithm.SHA256
 DIGEST, INTENT = hashlib.sha256(b"file").digest(), hashlib.sha256(b"intent").digest()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.timestamping import pki
 
 from sealwright.domain.errors import UnavailableError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
@@ -19,6 +18,7 @@ from sealwright.servers.batches import Batches
 from sealwright.structures.merkle import leaf_hash, root_of
 from sealwright.structures.tsp_messages import MAX_REQUEST, TimestampRequest, build_request, read_response
 from sealwright.timestamping.authority import TimestampAuthority
+from tests.unit.timestamping import pki
 
 QUERY = {"content-type": "application/timestamp-query"}
 REQUEST = build_request(TimestampRequest(DigestAlgorithm.SHA256, bytes(32)))
@@ -64,10 +64,10 @@ def public(tmp_path: Path) -> Path:
     (tmp_path / "crl").mkdir()
     (tmp_path / "ca").mkdir()
     (tmp_path / "crl" / "code.crl").write_bytes(b"C" * 600_000)
-    (tmp_path / "ca" / "root-1.crt").write_bytes(b"root")
+    (tmp_path / "ca" / "root-1.cer").write_bytes(b"root")
     (tmp_path / "ca" / "key.pem").write_bytes(b"private")
-    (tmp_path / "ca" / "folder.crt").mkdir()
-    (tmp_path / "secret.crt").write_bytes(b"secret")
+    (tmp_path / "ca" / "folder.cer").mkdir()
+    (tmp_path / "secret.cer").write_bytes(b"secret")
     return tmp_path
 
 
@@ -160,7 +160,7 @@ def test_health_and_readiness_differ_when_the_key_is_too_old(app: tsa.TsaApp, pu
     ("path", "content_type", "body"),
     [
         ("/crl/code.crl", "application/pkix-crl", b"C" * 600_000),
-        ("/ca/root-1.crt", "application/pkix-cert", b"root"),
+        ("/ca/root-1.cer", "application/pkix-cert", b"root"),
     ],
 )
 def test_crls_and_certificates_are_served(app: tsa.TsaApp, path: str, content_type: str, body: bytes) -> None:
@@ -172,38 +172,38 @@ def test_crls_and_certificates_are_served(app: tsa.TsaApp, path: str, content_ty
 
 
 def test_a_client_that_has_the_file_is_told_so(app: tsa.TsaApp) -> None:
-    first = asyncio.run(call(app, "GET", "/ca/root-1.crt"))
+    first = asyncio.run(call(app, "GET", "/ca/root-1.cer"))
     for known in (
         {"if-none-match": first.headers["etag"]},
         {"if-none-match": f'"x", W/{first.headers["etag"]}'},
         {"if-none-match": "*"},
         {"if-modified-since": first.headers["last-modified"]},
     ):
-        again = asyncio.run(call(app, "GET", "/ca/root-1.crt", known))
+        again = asyncio.run(call(app, "GET", "/ca/root-1.cer", known))
         assert (again.status, again.body) == (304, b"")
     for stale in (
         {"if-none-match": '"x"', "if-modified-since": first.headers["last-modified"]},
         {"if-modified-since": "Thu, 01 Jan 1970 00:00:00 GMT"},
         {"if-modified-since": "yesterday"},
     ):
-        assert asyncio.run(call(app, "GET", "/ca/root-1.crt", stale)).status == 200
+        assert asyncio.run(call(app, "GET", "/ca/root-1.cer", stale)).status == 200
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "/",
-        "/secret.crt",
-        "/ca/../secret.crt",
-        "/ca/..%2fsecret.crt",
-        "/ca/.hidden.crt",
+        "/secret.cer",
+        "/ca/../secret.cer",
+        "/ca/..%2fsecret.cer",
+        "/ca/.hidden.cer",
         "/ca/key.pem",
-        "/ca/folder.crt",
-        "/ca/none.crt",
-        "/crl/root-1.crt",
-        "/ca/root-1.crt\n",
-        "/ca/\0.crt",
-        "/ca//root-1.crt",
+        "/ca/folder.cer",
+        "/ca/none.cer",
+        "/crl/root-1.cer",
+        "/ca/root-1.cer\n",
+        "/ca/\0.cer",
+        "/ca//root-1.cer",
     ],
 )
 def test_nothing_else_is_served(app: tsa.TsaApp, path: str) -> None:
@@ -212,7 +212,7 @@ def test_nothing_else_is_served(app: tsa.TsaApp, path: str) -> None:
 
 
 def test_files_cannot_be_written(app: tsa.TsaApp) -> None:
-    reply = asyncio.run(call(app, "PUT", "/ca/root-1.crt"))
+    reply = asyncio.run(call(app, "PUT", "/ca/root-1.cer"))
     assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
 
 
@@ -221,7 +221,7 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_answer(app: tsa.TsaApp, m
         return b""
 
     monkeypatch.setattr(app._files, "_in_thread", nothing)
-    reply = asyncio.run(call(app, "GET", "/ca/root-1.crt"))
+    reply = asyncio.run(call(app, "GET", "/ca/root-1.cer"))
     assert (reply.headers["content-length"], reply.body) == ("4", b"")
 
 

@@ -3,7 +3,6 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.pki import Identity, Pki
 
 from sealwright.domain import oids
 from sealwright.domain.errors import DigestLengthError, MalformedError, SealwrightError, WeakDigestError
@@ -11,6 +10,7 @@ from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
 from sealwright.structures import authenticode, ber, cms
 from sealwright.structures.asn1 import explicit, null, octet_string, oid, sequence_of, tlv
 from sealwright.structures.authenticode import IndirectData, IndirectDataTemplate, OpusInfo
+from tests.pki import Identity, Pki
 
 SHA256 = DigestAlgorithm.SHA256
 

@@ -6,9 +6,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealwright.contracts import Authorisation, AuthorisationEnvelope
 from sealwright.domain.errors import MalformedError, SealwrightError, UnsupportedError, VerificationError
 from sealwright.domain.keys import Module, Operator, Protection
+from sealwright.domain.messages import Authorisation, AuthorisationEnvelope
 from sealwright.structures.authorisation import CONTEXT, open_authorisation, sign_authorisation
 
 OFFICER = ec.generate_private_key(ec.SECP256R1())

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.pki import Identity, Pki
 
 from sealwright.domain import oids
 from sealwright.domain.errors import MalformedError, SealwrightError, UnsupportedError, WeakDigestError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
 from sealwright.structures import ber, cms
 from sealwright.structures.asn1 import explicit, null, octet_string, oid, sequence_of, set_of, tlv
+from tests.pki import Identity, Pki
 
 SHA256 = DigestAlgorithm.SHA256
 CONTENT = octet_string(b"what is signed")

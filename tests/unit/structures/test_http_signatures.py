@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealwright.contracts import ProofOfRequest
 from sealwright.domain.errors import (
     InvalidRequestError,
     MalformedError,
@@ -17,6 +16,7 @@ from sealwright.domain.errors import (
     UnsupportedError,
     VerificationError,
 )
+from sealwright.domain.messages import ProofOfRequest
 from sealwright.structures import http_signatures as hs
 
 NOW = 1_790_000_000

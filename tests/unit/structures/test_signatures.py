@@ -2,12 +2,12 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from tests.unit.timestamping import pki
 
 from sealwright.domain import oids
 from sealwright.domain.errors import UnsupportedError, VerificationError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
 from sealwright.structures.signatures import verify_signature
+from tests.unit.timestamping import pki
 
 MESSAGE = b"signed bytes"
 

@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.timestamping import pki
 
 from sealwright.domain import oids
 from sealwright.domain.errors import MalformedError, SealwrightError, VerificationError, WeakDigestError
@@ -28,6 +27,7 @@ from sealwright.structures.tsp import (
     read_token,
 )
 from sealwright.structures.tsp_messages import MAX_RESPONSE, TimestampRequest
+from tests.unit.timestamping import pki
 
 DIGEST = hashlib.sha256(b"program").digest()
 REQUEST = TimestampRequest(DigestAlgorithm.SHA256, DIGEST, nonce=-5, certificates=True)

@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.pki import Pki, new_key
 
 from sealwright.domain.errors import InvalidRequestError, MalformedError, UnsupportedError, VerificationError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
@@ -28,6 +27,7 @@ from sealwright.structures.x509 import (
     subject_key_identifier,
     verify_by_key,
 )
+from tests.pki import Pki, new_key
 
 PKI = Pki(datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
 LEAF = PKI.leaves[KeyAlgorithm.P256].certificate

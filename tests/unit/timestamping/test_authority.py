@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.timestamping import pki
 
 from sealwright.contracts import SigningKey
 from sealwright.domain import oids
@@ -19,6 +18,7 @@ from sealwright.structures.asn1 import null, octet_string, oid, sequence_of, tlv
 from sealwright.structures.tsp import TimestampToken, check_token, read_token
 from sealwright.structures.tsp_messages import FailureInfo, TimestampRequest, build_request, read_response
 from sealwright.timestamping.authority import TimestampAuthority
+from tests.unit.timestamping import pki
 
 OTHER_POLICY = "1.2.3.4"
 P256 = KeyAlgorithm.P256

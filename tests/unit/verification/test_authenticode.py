@@ -4,9 +4,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.pki import Identity
-from tests.unit.verification import workshop as w
-from tests.unit.verification.workshop import DAY, NOW, YEAR, Workshop
 
 from sealwright.domain import oids
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
@@ -15,6 +12,9 @@ from sealwright.structures.protection import key_protection_extension
 from sealwright.verification.checks import Result, Step
 from sealwright.verification.trust import TrustStore, trust_store
 from sealwright.verification.verdict import Verdict
+from tests.pki import Identity
+from tests.unit.verification import workshop as w
+from tests.unit.verification.workshop import DAY, NOW, YEAR, Workshop
 
 FILE = w.program()
 CHANGED = w.program(b"\xcd" + b"\xcc" * 511)

@@ -5,15 +5,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests.pki import Identity
-from tests.unit.verification import workshop as w
-from tests.unit.verification.workshop import DAY, NOW, YEAR, Workshop
 
 from sealwright.domain import oids
 from sealwright.verification import chains
 from sealwright.verification.chains import Chain, find_chain
 from sealwright.verification.checks import Result
 from sealwright.verification.trust import trust_store
+from tests.pki import Identity
+from tests.unit.verification import workshop as w
+from tests.unit.verification.workshop import DAY, NOW, YEAR, Workshop
 
 UNKNOWN_EXTENSION = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\0")
 

@@ -2,11 +2,11 @@ from datetime import datetime
 
 import pytest
 from cryptography import x509
-from tests.unit.verification import workshop as w
-from tests.unit.verification.workshop import DAY, NOW, Revoked, Workshop
 
 from sealwright.verification.checks import Result
 from sealwright.verification.revocation import Revocation, judge_path
+from tests.unit.verification import workshop as w
+from tests.unit.verification.workshop import DAY, NOW, Revoked, Workshop
 
 SIGNED = NOW - 10 * DAY
 

@@ -1,7 +1,5 @@
 import pytest
 from cryptography import x509
-from tests.unit.verification import workshop as w
-from tests.unit.verification.workshop import DAY, NOW, Revoked, Workshop
 
 from sealwright.domain import oids
 from sealwright.domain.keys import DigestAlgorithm
@@ -10,6 +8,8 @@ from sealwright.verification.checks import Result, Step
 from sealwright.verification.reading import COUNTERSIGNATURE
 from sealwright.verification.trust import trust_store
 from sealwright.verification.verdict import Verdict
+from tests.unit.verification import workshop as w
+from tests.unit.verification.workshop import DAY, NOW, Revoked, Workshop
 
 FILE = w.program()
 

@@ -11,11 +11,11 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests.pki import Identity, PrivateKey, new_key
 
-from sealwright.contracts import AttachMode, SignerContext
+from sealwright.contracts import AttachMode
 from sealwright.domain import oids
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm, Module, Operator, Protection
+from sealwright.domain.messages import SignerContext
 from sealwright.formats.pe import PE
 from sealwright.schemes.authenticode import Authenticode
 from sealwright.structures.cms import read_signed_data, with_unsigned
@@ -26,6 +26,7 @@ from sealwright.verification.checks import Check, Result, Step
 from sealwright.verification.files import verify_file
 from sealwright.verification.trust import TrustStore, trust_store
 from sealwright.verification.verdict import FileVerdict, Moment, SignatureVerdict
+from tests.pki import Identity, PrivateKey, new_key
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

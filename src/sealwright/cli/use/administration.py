@@ -11,8 +11,14 @@ from sealwright.domain.errors import ConfigurationError, SecondSignatureError
 
 if TYPE_CHECKING:
     from sealwright.client.service import SigningService
-    from sealwright.contracts import AdminAnswer, AdminEnvelope, AdminSignature, Authorisation, AuthorisationEnvelope
     from sealwright.domain.actions import AnyAction
+    from sealwright.domain.messages import (
+        AdminAnswer,
+        AdminEnvelope,
+        AdminSignature,
+        Authorisation,
+        AuthorisationEnvelope,
+    )
     from sealwright.settings import ClientSettings
     from sealwright.structures.http_signatures import PrivateKey
 
@@ -34,8 +40,8 @@ class Administrator:
 
         Under dual control the signed request is left in a file for a second operator: SecondSignatureError names it.
         """
-        from sealwright.contracts import AdminEnvelope  # noqa: PLC0415 - `--help` does not need it
         from sealwright.domain.actions import AdminRequest, action_name, encode_request  # noqa: PLC0415 - the same
+        from sealwright.domain.messages import AdminEnvelope  # noqa: PLC0415 - `--help` does not need it
 
         dual = self.service.status().dual_control
         validity = _VALIDITY_FOR_TWO if dual else _VALIDITY
@@ -54,13 +60,13 @@ class Administrator:
 
     def cosign(self, envelope: "AdminEnvelope") -> "AdminAnswer":
         """Add this administrator's signature to a request that another has signed, and have it carried out."""
-        from sealwright.contracts import AdminEnvelope  # noqa: PLC0415 - `--help` does not need it
+        from sealwright.domain.messages import AdminEnvelope  # noqa: PLC0415 - `--help` does not need it
 
         signatures = [*envelope.signatures, self._sign(envelope.request)]
         return self.service.administer(AdminEnvelope(envelope.request, signatures))
 
     def _sign(self, request: bytes) -> "AdminSignature":
-        from sealwright.contracts import AdminSignature  # noqa: PLC0415 - `--help` does not need it
+        from sealwright.domain.messages import AdminSignature  # noqa: PLC0415 - `--help` does not need it
         from sealwright.structures.http_signatures import admin_bytes, signer  # noqa: PLC0415 - slow to import
 
         _, sign = signer(self.key)

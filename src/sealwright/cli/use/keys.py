@@ -15,7 +15,7 @@ from sealwright.domain.errors import ConfigurationError, ConflictError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sealwright.contracts import Authorisation, KeyView
+    from sealwright.domain.messages import Authorisation, KeyView
     from sealwright.settings import ClientSettings
 
 ALGORITHMS: Final = ("p-256", "p-384", "rsa-3072", "rsa-4096")
@@ -110,8 +110,8 @@ def _begun(administrator: Administrator, name: str) -> "KeyView | None":
 
 def certify(administrator: Administrator, key: "KeyView", subject: "Mapping[str, str]") -> "KeyView":
     """Certify a key that was just made, the administrator acting as registration officer; return it as it is then."""
-    from sealwright.contracts import IssueRequest  # noqa: PLC0415 - `--help` does not need it
     from sealwright.domain.actions import CertifyKey  # noqa: PLC0415 - the same
+    from sealwright.domain.messages import IssueRequest  # noqa: PLC0415 - `--help` does not need it
 
     envelope = administrator.authorise(_authorisation(key, subject))
     if key.lifetime == "ephemeral":
@@ -128,7 +128,7 @@ def certify(administrator: Administrator, key: "KeyView", subject: "Mapping[str,
 
 
 def _authorisation(key: "KeyView", subject: "Mapping[str, str]") -> "Authorisation":
-    from sealwright.contracts import Authorisation  # noqa: PLC0415 - `--help` does not need it
+    from sealwright.domain.messages import Authorisation  # noqa: PLC0415 - `--help` does not need it
     from sealwright.structures.x509 import spki_sha256  # noqa: PLC0415 - slow to import
 
     if key.protection is None:

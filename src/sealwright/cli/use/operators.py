@@ -69,13 +69,9 @@ def _new_key(path: Path) -> bytes:
     from sealwright.settings import atomic_write  # noqa: PLC0415 - the same
 
     key: EllipticCurvePrivateKey = generate_private_key(SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     atomic_write(path, pem)
-    return key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 @command.command("revoke")
@@ -110,8 +106,8 @@ def cosign(file: Path, config: Path | None, *, yes: bool) -> None:
     """Show the request in FILE that another operator signed, sign it too, and have it carried out."""
     import msgspec  # noqa: PLC0415 - `--help` does not need it
 
-    from sealwright.contracts import AdminEnvelope  # noqa: PLC0415 - the same
     from sealwright.domain.actions import decode_request  # noqa: PLC0415 - the same
+    from sealwright.domain.messages import AdminEnvelope  # noqa: PLC0415 - the same
 
     try:
         envelope = msgspec.json.decode(file.read_bytes(), type=AdminEnvelope)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sealwright.client.service import request_bytes
-from sealwright.contracts import SigningResponse
 from sealwright.domain.errors import ConfigurationError
+from sealwright.domain.messages import SigningResponse
 from sealwright.settings import atomic_write
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 from sealwright.cli.use.session import open_service, open_settings, with_config, with_json
 
 if TYPE_CHECKING:
-    from sealwright.contracts import KeyView
+    from sealwright.domain.messages import KeyView
 
 
 @click.command("whoami")

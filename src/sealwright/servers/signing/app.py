@@ -17,15 +17,9 @@ from typing import Any
 import msgspec
 
 from sealwright import __version__
-from sealwright.contracts import (
-    AdminEnvelope,
-    AuthorityPort,
-    IssueRequest,
-    PrincipalView,
-    ProofOfRequest,
-    WhoAmI,
-)
+from sealwright.contracts import AuthorityPort
 from sealwright.domain.errors import InvalidRequestError, NotFoundError, SealwrightError, TooLargeError
+from sealwright.domain.messages import AdminEnvelope, IssueRequest, PrincipalView, ProofOfRequest, WhoAmI
 from sealwright.servers.signing.holder import BatchingHolder
 from sealwright.servers.signing.log import SigningLog
 from sealwright.servers.signing.openapi import openapi_document
@@ -34,7 +28,7 @@ from sealwright.servers.web.problem import STATUS, problem_headers, problem_of
 from sealwright.signing.pipeline import Pipeline
 from sealwright.signing.refusals import AnonymousRefusals
 from sealwright.signing.steps import Received, Records
-from sealwright.structures.signing_requests import MAX_BODY
+from sealwright.structures.signing_requests import MAX_BODY, SIGNING_REQUESTS
 from sealwright.structures.tiles import TILE_WIDTH
 
 Scope = Mapping[str, Any]
@@ -71,7 +65,7 @@ class FaceApp:
         self._parts = parts
         self._working = 0
         self._posts = {
-            "/v1/signing-requests": self._sign,
+            SIGNING_REQUESTS: self._sign,
             "/v1/admin-requests": self._administer,
             "/v1/certificates": self._certificate,
         }
@@ -304,7 +298,7 @@ def _tile_of(name: str) -> tuple[int, int, int]:
         and all(group.startswith("x") for group in groups[:-1])
         and not groups[-1].startswith("x")
     )
-    width = int(width_text) if partial and width_text.isdigit() and len(width_text) <= 3 else TILE_WIDTH  # noqa: PLR2004
+    width = int(width_text) if width_text.isdigit() and len(width_text) < len(str(TILE_WIDTH * 10)) else TILE_WIDTH
     if not well_formed or not 0 < width <= TILE_WIDTH or (partial and width == TILE_WIDTH):
         raise NotFoundError("this is no tile's name")
     return int(level_text), int("".join(digits)), width

@@ -7,18 +7,18 @@ so that the key holder can follow the log by itself (docs/decisions/0007).
 import asyncio
 from collections.abc import Callable
 
-from sealwright.contracts import (
+from sealwright.contracts import KeyHolderPort
+from sealwright.domain.errors import ConflictError, SealwrightError, UnavailableError
+from sealwright.domain.messages import (
     AdminAnswer,
     AdminEnvelope,
     EntryProof,
-    KeyHolderPort,
     LogAdvance,
     ProofOfRequest,
     SignAnswer,
     SignBatch,
     SignItem,
 )
-from sealwright.domain.errors import ConflictError, SealwrightError, UnavailableError
 from sealwright.servers.signing.log import SigningLog
 from sealwright.signing.steps import Recorded, Records
 from sealwright.structures.merkle import Frontier, Growth

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from sealwright.contracts import Clock, EntryProof
+from sealwright.contracts import Clock
 from sealwright.domain.errors import ConflictError
 from sealwright.domain.events import AnyEvent, RequestCompleted, RequestFailed, RequestIntended
+from sealwright.domain.messages import EntryProof
 from sealwright.domain.records import EarlierRequest
 from sealwright.storage.journal import Journal
 from sealwright.storage.signing import Conclude, Intend, Note, Result, SigningDatabase, Submission, Written

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from sealwright import __version__
-from sealwright.contracts import (
+from sealwright.domain.messages import (
     AdminAnswer,
     AdminEnvelope,
     IssueAnswer,

@@ -10,9 +10,9 @@ from typing import Literal
 
 from sealwright import __version__
 from sealwright.authenticators.request_key import RequestKeyAuthenticator
-from sealwright.contracts import KeyView, PolicyView, PrincipalView
 from sealwright.domain.errors import SealwrightError, UnavailableError
 from sealwright.domain.events import ServiceStarted, timestamp
+from sealwright.domain.messages import KeyView, PolicyView, PrincipalView
 from sealwright.observability import configure
 from sealwright.policy.cedar import PolicyEngine, refusal_of
 from sealwright.servers.deployment import Deployment, utc_now

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sealwright.contracts import (
+from sealwright.domain.errors import SealwrightError, error_of
+from sealwright.domain.messages import (
     AdminAnswer,
     AdminEnvelope,
     BatchAnswer,
@@ -13,7 +14,6 @@ from sealwright.contracts import (
     SignBatch,
     Snapshot,
 )
-from sealwright.domain.errors import SealwrightError, error_of
 from sealwright.servers.web.rpc import BlockingRpcClient, RpcClient
 
 KEYHOLDER_SNAPSHOT, KEYHOLDER_SIGN, KEYHOLDER_ADMINISTER = 1, 2, 3

@@ -169,9 +169,9 @@ class BlockingRpcClient:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = connection  # before it is connected: `close` must find it if that fails
         connection.settimeout(self._timeout)
         connection.connect(str(self._path))
-        self._socket = connection
         return connection
 
     def close(self) -> None:
