@@ -17,7 +17,6 @@ from sealwright.domain.errors import (
     MalformedError,
     NotFoundError,
     UnauthenticatedError,
-    UnavailableError,
     VerificationError,
 )
 from sealwright.domain.events import RequestIntended, decode_event
@@ -79,8 +78,7 @@ def check_principal(
 ) -> PrincipalRecord:
     """(2) The principal named in the intent signed these bytes, as a signing request to this service, lately."""
     principal = state.principals.get(intent.principal)
-    made_for = (item.proof.method, item.proof.authority, item.proof.path)
-    if principal is None or made_for != ("POST", authority, SIGNING_REQUESTS):
+    if principal is None or item.proof.authority != authority:
         raise UnauthenticatedError
     check_target(item.proof)
     signature = check_request_signature(item.proof, load(principal.public_key), now, PROOF_TOLERANCE)
@@ -167,5 +165,4 @@ def _check_intent(
     if said != asked:
         raise VerificationError("the recorded intent does not say what the request asks")
     if intent.records_version != state.version:
-        # An honest face can be overtaken by an administrative act: the same request may be sent again.
-        raise UnavailableError("keys or policies changed while the request was on its way", retry_after=1)
+        raise VerificationError("the intent was recorded under another version of keys and policies")

@@ -1,6 +1,7 @@
 """The key holder: believes nobody, checks for itself, counts before it uses a key, and only then signs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from hashlib import sha256
@@ -56,6 +57,8 @@ class KeyHolder:
         self._out = outside
         self._state = outside.store.load()
         self._use = KeyUse(outside.key_store, outside.scheme, outside.issue_all, outside.run_all)
+        with suppress(SealwrightError):  # what a crash left undone; the records forbid its use all the same
+            outside.administration.destroy_marked(self._state, self._state.keys)
 
     @property
     def state(self) -> CustodyState:
@@ -107,15 +110,15 @@ class KeyHolder:
 
     def _refuse_spent(self, answers: list[SignAnswer | Admitted]) -> list[SignAnswer | Admitted]:
         """Refuse proofs that were used: the same one under another intent would be an invented request."""
-        proofs = [answer.proof_sha256 for answer in answers if isinstance(answer, Admitted)]
+        proofs = [answer.statement_sha256 for answer in answers if isinstance(answer, Admitted)]
         spent = self._out.store.spent(proofs) if proofs else set()
         left: list[SignAnswer | Admitted] = []
         for answer in answers:
             if isinstance(answer, Admitted):
-                if answer.proof_sha256 in spent:
+                if answer.statement_sha256 in spent:
                     left.append(refusal(ConflictError("this proof of request was used before")))
                     continue
-                spent.add(answer.proof_sha256)
+                spent.add(answer.statement_sha256)
             left.append(answer)
         return left
 
@@ -126,7 +129,7 @@ class KeyHolder:
         for answer in answers:
             if isinstance(answer, Admitted):
                 per_key[answer.record.name] = per_key.get(answer.record.name, 0) + len(answer.digests)
-                proofs[answer.proof_sha256] = now + 2 * PROOF_TOLERANCE
+                proofs[answer.statement_sha256] = now + 2 * PROOF_TOLERANCE
         self._out.store.use(Uses(seen, per_key, proofs), now)
         self._state = replace(self._state, seen=seen)
 
@@ -168,10 +171,14 @@ class KeyHolder:
     def administer(self, envelope: AdminEnvelope) -> AdminAnswer:
         """Carry out an administrative request. Raises DeniedError and what the act itself raises."""
         now = self._out.clock().astimezone(UTC)
-        request, names = self._out.administration.entitled(envelope, self._state, now)
+        administration = self._out.administration
+        names = administration.signers(envelope, self._state)
         digest = sha256(envelope.request).hexdigest()
         try:
-            changed = self._out.administration.carry_out(request, self._state)
+            request = administration.entitled(envelope, names, self._state, now)
+            if self._out.store.carried_out(request.id):
+                raise ConflictError("this administrative request was carried out before")
+            changed = administration.carry_out(request, self._state)
         except SealwrightError as error:
             refused = AdministratorRefused(time=timestamp(now), administrators=names, code=error.code, request=digest)
             self._out.store.record(refused)
@@ -186,6 +193,8 @@ class KeyHolder:
         )
         self._out.store.change(changed, event, request.id, msgspec.msgpack.encode(envelope))
         self._state = changed
+        if isinstance(request.action, ChangeKeyState):
+            administration.destroy_marked(changed, [request.action.name])
         answer = AdminAnswer(version=changed.version, detail=f"{event.action} {event.subject}".strip())
         match request.action:
             case CreateKey(name=name) | CertifyKey(name=name) | ChangeKeyState(name=name):

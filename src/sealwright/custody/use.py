@@ -13,7 +13,7 @@ import msgspec
 
 from sealwright.contracts import KeyStore, PreparedScheme, Scheme, SigningKey
 from sealwright.custody.checks import Admitted
-from sealwright.domain.errors import SealwrightError
+from sealwright.domain.errors import SealwrightError, UnavailableError
 from sealwright.domain.keys import Lifetime
 from sealwright.domain.messages import AuthorisationEnvelope, IssueAnswer, IssueRequest, SignAnswer
 
@@ -80,7 +80,7 @@ class KeyUse:
     ) -> list[_Work] | SealwrightError:
         try:
             if ephemeral is None:
-                key = self._key_store.open(admitted.record.name)
+                key = self._open(admitted)
                 prepared = self._prepare(admitted)
                 return [_work(key, prepared, admitted, digest) for digest in admitted.digests]
             works: list[_Work] = []
@@ -94,6 +94,12 @@ class KeyUse:
         except SealwrightError as error:
             return error
         return works
+
+    def _open(self, admitted: Admitted) -> SigningKey:
+        key = self._key_store.open(admitted.record.name)
+        if key.public_key != admitted.record.public_key:
+            raise UnavailableError(f"the key store holds another key under the name {admitted.record.name!r}")
+        return key
 
     def _make_ephemeral(
         self, admitted: Sequence[Admitted]
@@ -121,7 +127,7 @@ class KeyUse:
     def _prepare(self, admitted: Admitted) -> PreparedScheme:
         identity = (
             admitted.record.name,
-            admitted.record.chain[0],
+            admitted.context,
             admitted.scheme,
             admitted.digest,
             tuple(sorted(admitted.parameters.items())),

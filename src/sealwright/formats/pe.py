@@ -8,8 +8,10 @@ a file without a signature is taken as if padded with zeros to a multiple of 8.
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import new as new_hash
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sealwright.domain.errors import MalformedError, UnsupportedError
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from sealwright.domain.keys import DigestAlgorithm
 
 CHUNK: Final = 1 << 20  # bytes read at once, and so the memory that a file of any size costs
+
+_TOGETHER = 8  # pieces in memory while two threads hash them
 
 _DOS_HEADER = 64
 _COFF_HEADER = 24  # with the four bytes "PE\0\0" before it
@@ -85,20 +89,21 @@ class PE:
     ) -> FileDigests:
         """Compute Authenticode's digest and the flat SHA-256 in one pass over the file.
 
-        Two hash states are needed, since the digests differ from the header on. `together` may run the two
-        updates of each piece in two threads: hashlib lets others run meanwhile, and the order of one state's
-        updates is kept, because both updates of a piece end before the next piece is read.
+        Two hash states are needed, since the digests differ from the header on. `together` may update them in
+        two threads: hashlib lets others run meanwhile, and both updates end before more is read, so that the
+        order within each state is kept. It gets several pieces at once, for a thread takes about as long to
+        wake as a mebibyte takes to hash.
         """
         layout = _read_layout(file)
         flat, image = sha256(), new_hash(algorithm.value)
-        for start, piece in _pieces(file, 0, layout.size):
+        for batch in _batches(_pieces(file, 0, layout.size), 1 if together is None else _TOGETHER):
             if together is None:
-                flat.update(piece)
-                _update_image(image, layout, start, piece)
+                _update_flat(flat, batch)
+                _update_image(image, layout, batch)
             else:
-                _update_both(together, flat, image, layout, start, piece)
+                together(partial(_update_flat, flat, batch), partial(_update_image, image, layout, batch))
             if progress is not None:
-                progress(len(piece))
+                progress(sum(len(piece) for _, piece in batch))
         image.update(layout.padding)
         return FileDigests(digest=image.digest(), flat_sha256=flat.digest(), size=layout.size)
 
@@ -237,21 +242,21 @@ def _with(entries: Sequence[win_certificate.Certificate], signature: bytes) -> l
     return [*entries, win_certificate.Certificate(signature)]
 
 
-def _update_both(
-    together: "Together", flat: "_Hash", image: "_Hash", layout: _Layout, start: int, piece: bytes
-) -> None:
-    together(lambda: flat.update(piece), lambda: _update_image(image, layout, start, piece))
+def _update_flat(flat: "_Hash", batch: Sequence[tuple[int, bytes]]) -> None:
+    for _, piece in batch:
+        flat.update(piece)
 
 
-def _update_image(image: "_Hash", layout: _Layout, start: int, piece: bytes) -> None:
-    """Hash what Authenticode signs of one piece that lies at `start`."""
-    view = memoryview(piece)[: max(0, layout.body_end - start)]
-    position = 0
-    for hole_start, hole_end in layout.holes:
-        upto = min(max(hole_start - start, position), len(view))
-        image.update(view[position:upto])
-        position = min(max(hole_end - start, position), len(view))
-    image.update(view[position:])
+def _update_image(image: "_Hash", layout: _Layout, batch: Sequence[tuple[int, bytes]]) -> None:
+    """Hash what Authenticode signs of pieces, each with its offset in the file."""
+    for start, piece in batch:
+        view = memoryview(piece)[: max(0, layout.body_end - start)]
+        position = 0
+        for hole_start, hole_end in layout.holes:
+            upto = min(max(hole_start - start, position), len(view))
+            image.update(view[position:upto])
+            position = min(max(hole_end - start, position), len(view))
+        image.update(view[position:])
 
 
 def _patched(piece: bytes, start: int, offset: int, new: bytes) -> bytes:
@@ -269,6 +274,12 @@ def _pieces(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes]]
         piece = _read_exactly(file, min(CHUNK, end - start))
         yield start, piece
         start += len(piece)
+
+
+def _batches(pieces: Iterator[tuple[int, bytes]], count: int) -> Iterator[Sequence[tuple[int, bytes]]]:
+    """Gather up to that many pieces at a time."""
+    while batch := list(islice(pieces, count)):
+        yield batch
 
 
 def _read_at(file: BinaryIO, offset: int, length: int, size: int) -> bytes:

@@ -51,8 +51,9 @@ class Deployment:
         return Path(getattr(self.settings.directories, role))
 
     def database_url(self, role: str) -> str:
-        """Return the address of a role's database."""
-        return f"sqlite:///{self.role_directory(role) / f'{role}.db'}"
+        """Return the address of a role's database: the one in the settings, else the SQLite file in its directory."""
+        named: str = getattr(self.settings.databases, role)
+        return named or f"sqlite:///{self.role_directory(role) / f'{role}.db'}"
 
     def engine(self, role: str) -> Engine:
         """Open a role's database for its own process."""

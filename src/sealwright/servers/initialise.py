@@ -100,6 +100,7 @@ class Initialiser:
         """Create what is missing and return the deployment. Raises ConfigurationError rather than overwrite."""
         deployment = self._settle()
         for step in (
+            self._directories,
             self._secrets,
             self._databases,
             self._tls,
@@ -146,12 +147,15 @@ class Initialiser:
                 tsa="software:tsa/keys?passphrase-file=tsa/passphrase",
             ),
         )
-        for name in Directories.__struct_fields__:
-            make_private_directory(directory / str(getattr(settings.directories, name)))
-        make_private_directory(directory / "trust")
-        make_private_directory(directory / "client")
         save_deployment(settings, directory)
         return Deployment.load(directory)
+
+    @staticmethod
+    def _directories(deployment: Deployment) -> None:
+        for name in Directories.__struct_fields__:
+            make_private_directory(deployment.role_directory(name))
+        make_private_directory(deployment.directory / "trust")
+        make_private_directory(deployment.directory / "client")
 
     def _secrets(self, deployment: Deployment) -> None:
         stores = deployment.settings.key_stores

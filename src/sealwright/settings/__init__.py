@@ -3,6 +3,7 @@
 from sealwright.settings.client import ClientSettings, find_client_file, load_client, save_client
 from sealwright.settings.deployment import (
     DEPLOYMENT_FILE,
+    Databases,
     DeploymentSettings,
     Directories,
     KeyStores,
@@ -15,6 +16,7 @@ from sealwright.settings.files import atomic_write, make_private_directory, writ
 __all__ = [
     "DEPLOYMENT_FILE",
     "ClientSettings",
+    "Databases",
     "DeploymentSettings",
     "Directories",
     "KeyStores",

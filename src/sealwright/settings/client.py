@@ -64,9 +64,10 @@ class ClientSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def find_client_file(
     explicit: Path | None, environ: Mapping[str, str], working_directory: Path, home: Path, platform: str
 ) -> Path | None:
-    """Find the settings: --config, SEALWRIGHT_CONFIG, ./client.toml, the user's own; None if there are none.
+    """Find the settings: --config, SEALWRIGHT_CONFIG, the user's own; None if there are none.
 
-    `platform` is `sys.platform`. A file that somebody named must exist: raises ConfigurationError.
+    `platform` is `sys.platform`. A file that somebody named must exist: raises ConfigurationError. One that just
+    lies in the working directory is not taken: it would let whoever wrote a checkout say which roots to trust.
     """
     for named, by in ((explicit, "--config"), (environ.get(ENVIRONMENT), ENVIRONMENT)):
         if named:
@@ -74,10 +75,8 @@ def find_client_file(
             if not path.is_file():
                 raise ConfigurationError(f"{by} names {named}, and there is no such file")
             return path
-    for path in (working_directory / CLIENT_FILE, user_client_file(environ, home, platform)):
-        if path.is_file():
-            return path
-    return None
+    own = user_client_file(environ, home, platform)
+    return own if own.is_file() else None
 
 
 def user_client_file(environ: Mapping[str, str], home: Path, platform: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from sealwright.domain.errors import ConfigurationError
 from sealwright.domain.keys import is_name
@@ -16,6 +16,8 @@ from sealwright.settings.files import check_address, read_toml, to_values, write
 
 DEPLOYMENT_FILE: Final = "deployment.toml"
 VERSION: Final = 1
+
+_DATABASES: Final = ("postgresql+psycopg://", "sqlite:///")
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
@@ -28,6 +30,7 @@ _COMMENTS = {
     "subscriber": "the subscriber that `sealwright init` made",
     "tolerance_seconds": "how old a signed request may be, and how far its clock ahead",
     "key_stores": "one key store for each process that holds keys",
+    "databases": "where a role's database is, if not the SQLite file in its directory",
     "directories": "one directory for each role; `run` holds the sockets between processes",
 }
 
@@ -60,6 +63,18 @@ class KeyStores(Struct, frozen=True, forbid_unknown_fields=True):
     tsa: str
 
 
+class Databases(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The URL of each role's database where it is not the SQLite file in the role's directory.
+
+    `postgresql+psycopg://USER@HOST/DATABASE`: each role has a database and a user of its own.
+    """
+
+    signing: str = ""
+    keyholder: str = ""
+    ca: str = ""
+    tsa: str = ""
+
+
 class DeploymentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One deployment. `tolerance_seconds` bounds the age of a signed request; `log_origin` names the log."""
 
@@ -72,6 +87,7 @@ class DeploymentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     listen: Listen = field(default_factory=Listen)
     key_stores: KeyStores
     directories: Directories = field(default_factory=Directories)
+    databases: Databases = field(default_factory=Databases)
 
 
 def load_deployment(directory: Path) -> DeploymentSettings:
@@ -109,5 +125,14 @@ def _check(settings: DeploymentSettings, path: Path) -> None:
             f"{path}: log_origin = {settings.log_origin!r} cannot name a log",
             hint="a log is named like an address without its scheme: sign.example.org/log",
         )
+    addresses = [address for address in astuple(settings.databases) if address]
+    for address in addresses:
+        if not address.startswith(_DATABASES):
+            raise ConfigurationError(
+                f"{path}: a database's address begins with {' or '.join(_DATABASES)}",
+                hint="[databases] names a role's database like postgresql+psycopg://USER@HOST/DATABASE",
+            )
+    if len(set(addresses)) != len(addresses):
+        raise ConfigurationError(f"{path}: two roles have the same database", hint="give each role one of its own")
     if settings.listen.port == settings.listen.plain_port:
         raise ConfigurationError(f"{path}: listen.port and listen.plain_port are the same")

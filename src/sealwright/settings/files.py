@@ -104,7 +104,7 @@ def write_toml(
 def to_values(settings: msgspec.Struct) -> dict[str, Any]:
     """Return a record's values as `write_toml` takes them; what is empty is left out."""
     values: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=Path.as_posix)
-    return {key: value for key, value in values.items() if value not in (None, "", [], ())}
+    return {key: value for key, value in values.items() if value not in (None, "", [], (), {})}
 
 
 def check_address(path: Path, key: str, value: str, schemes: Sequence[str] = ("https",)) -> None:

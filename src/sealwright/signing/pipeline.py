@@ -19,6 +19,7 @@ from sealwright.domain.errors import (
     ConflictError,
     DeniedError,
     InvalidRequestError,
+    LogMistrustedError,
     NotFoundError,
     SealwrightError,
     UnauthenticatedError,
@@ -49,7 +50,13 @@ from sealwright.signing.steps import (
     Understood,
 )
 from sealwright.structures.merkle import leaf_hash, root_of
-from sealwright.structures.signing_requests import decision_context, proof_sha256, read_body, read_digests
+from sealwright.structures.signing_requests import (
+    check_target,
+    decision_context,
+    proof_sha256,
+    read_body,
+    read_digests,
+)
 
 Authenticate = Callable[[ProofOfRequest], PrincipalView]
 """Returns the principal whose key signed the request, or raises UnauthenticatedError."""
@@ -161,7 +168,11 @@ class Pipeline:
             raise UnavailableError("this very request is being worked on", retry_after=1)
         self._working.add(identity)
         try:
-            recorded = await self.record(authorised, identity)
+            try:
+                recorded = await self.record(authorised, identity)
+            except ConflictError as error:
+                await self._refused(authenticated, error)
+                raise
             if isinstance(recorded, Completed):
                 return recorded
             return await self.complete(await self.sign(recorded))
@@ -177,6 +188,7 @@ class Pipeline:
 
     def understand(self, authenticated: Authenticated) -> Understood:
         """(2) Read the request, and find the key among those that the principal's subscriber owns."""
+        check_target(authenticated.received.proof)
         request = read_body(authenticated.received.proof.body)
         algorithm, digests = read_digests(request)
         key = self._ports.records().keys.get(request.key)
@@ -246,12 +258,19 @@ class Pipeline:
 
     async def sign(self, recorded: Recorded) -> Signed:
         """(5) Have the key holder check everything for itself and make the signatures."""
-        answer, intent, checkpoint = await self._ports.holder.sign(recorded)
+        try:
+            answer, intent, checkpoint = await self._ports.holder.sign(recorded)
+        except (ConflictError, LogMistrustedError) as error:
+            await self._failed(recorded, error.code)  # the batch was refused as a whole: no key was used
+            raise
         if answer.code:
-            failed = RequestFailed(time=timestamp(self._ports.clock()), intent=recorded.index, code=answer.code)
-            await self._ports.log.conclude(recorded.id, failed, None)
+            await self._failed(recorded, answer.code)
             raise error_of(answer.code, answer.detail, retry_after=answer.retry_after)
         return Signed(recorded, tuple(answer.signatures), intent, checkpoint)
+
+    async def _failed(self, recorded: Recorded, code: str) -> None:
+        failed = RequestFailed(time=timestamp(self._ports.clock()), intent=recorded.index, code=code)
+        await self._ports.log.conclude(recorded.id, failed, None)
 
     async def complete(self, signed: Signed) -> Completed:
         """(6) Record the outcome durably; what this returns may leave the service."""

@@ -20,6 +20,10 @@ class AnonymousRefusals:
         code = error.code if error.code in self._codes or len(self._codes) < _MOST_CODES else "other"
         self._codes[code] += 1
 
+    def give_back(self, entry: AnonymousRefused) -> None:
+        """Count again what could not be written."""
+        self._codes.update(entry.codes)
+
     def take(self, now: datetime) -> AnonymousRefused | None:
         """Return the entry over what was counted, and begin anew; None if there was nothing."""
         if not self._codes:

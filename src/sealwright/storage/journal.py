@@ -46,7 +46,7 @@ class Journal(Generic[S, R]):
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 records = [record for record, _ in batch]
                 try:
-                    results = await loop.run_in_executor(self._thread, self._commit, records)
+                    results = await loop.run_in_executor(self._thread, self._write, records)
                 except SealwrightError as error:
                     _fail(batch, error)
                 except Exception as error:  # noqa: BLE001 - a database's own error: nothing of the batch is durable
@@ -59,6 +59,12 @@ class Journal(Generic[S, R]):
                             future.set_result(result)
         finally:
             self._running = None
+
+    def _write(self, records: Sequence[S]) -> Sequence[R]:
+        results = self._commit(records)
+        if len(results) != len(records):
+            raise SealwrightError(f"{len(results)} results for {len(records)} records")
+        return results
 
     async def close(self) -> None:
         """Write what waits, then accept nothing more."""

@@ -73,6 +73,12 @@ class KeyHolderDatabase:
                 halted=row.halted,
             )
 
+    def carried_out(self, request_id: str) -> bool:
+        """Tell whether an administrative request with this identifier was carried out before."""
+        query = select(tables.admin_request.c.id).where(tables.admin_request.c.id == request_id)
+        with self._engine.begin() as connection:
+            return connection.execute(query).first() is not None
+
     def change(self, state: CustodyState, event: AnyEvent, request_id: str, envelope: bytes) -> None:
         """Store the state after an administrative act. Raises ConflictError for a request used before."""
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as dataclass_replace
 
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
@@ -11,6 +12,7 @@ from sealwright.domain.errors import NotFoundError
 from sealwright.domain.events import AnyEvent, RequestCompleted, RequestFailed, RequestIntended, encode_event
 from sealwright.domain.messages import EntryProof
 from sealwright.domain.records import EarlierRequest
+from sealwright.storage.engine import reading
 from sealwright.storage.ledger import LedgerTables
 from sealwright.storage.tables import signing as tables
 from sealwright.structures.merkle import Frontier, inclusion_proof
@@ -72,6 +74,7 @@ class SigningDatabase:
 
     def __init__(self, engine: Engine, signer: LogSigner) -> None:
         self._engine = engine
+        self._reading = reading(engine)
         self._signer = signer
         self._ledger = LedgerTables(tables.metadata)
         request = tables.request
@@ -89,6 +92,7 @@ class SigningDatabase:
             .values(
                 request_sha256=bindparam("sha256"),
                 intent=bindparam("again"),
+                outcome=None,
                 records_version=bindparam("version"),
                 created=bindparam("now"),
             )
@@ -108,22 +112,26 @@ class SigningDatabase:
 
     def head(self) -> Head:
         """Return where the log stands."""
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             return self._ledger.head(connection)
 
     def hashes(self, level: int, start: int, count: int) -> list[bytes]:
         """Return stored hashes of a level (0: leaf hashes)."""
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             return self._ledger.hashes(connection, level, start, count)
 
     def frontier_at(self, size: int) -> Frontier:
         """Return the right edge of the log as it was at an earlier size."""
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             return self._ledger.frontier_at(connection, size)
+
+    def checkpoint(self, frontier: Frontier) -> str:
+        """Sign the checkpoint of the log as it was at an earlier size."""
+        return self._signer.checkpoint(frontier)
 
     def prove(self, index: int) -> tuple[EntryProof, str]:
         """Return an entry with its inclusion proof under the newest checkpoint. Raises NotFoundError."""
-        with self._engine.begin() as connection:
+        with self._reading.begin() as connection:
             head = self._ledger.head(connection)
             found = next(iter(self._ledger.entries(connection, index, index + 1)), None)
             if found is None:
@@ -201,7 +209,7 @@ class SigningDatabase:
         rows = [
             {"known": place.item.id, "answer": place.item.response, "index": place.index}
             for place in placed
-            if isinstance(place, _Place) and isinstance(place.item, Conclude) and place.item.response is not None
+            if isinstance(place, _Place) and isinstance(place.item, Conclude)
         ]
         if rows:
             connection.execute(self._conclude, rows)
@@ -220,17 +228,22 @@ class _Place:
 def _place(
     batch: Sequence[Submission], known: Mapping[bytes, EarlierRequest], size: int
 ) -> list[_Place | EarlierRequest]:
-    """Give each submission the next index, except those that were answered before."""
+    """Give each submission the next index, except those that were answered before, in this very batch too."""
+    requests = dict(known)
     placed: list[_Place | EarlierRequest] = []
     for item in batch:
-        before = known.get(item.id) if isinstance(item, Intend) else None
-        if before is not None and isinstance(item, Intend):
-            if before.response is not None or before.request_sha256 != item.request_sha256:
+        before = None if isinstance(item, Note) else requests.get(item.id)
+        if isinstance(item, Intend):
+            if before is not None and (before.response is not None or before.request_sha256 != item.request_sha256):
                 placed.append(before)
                 continue
-            event = replace(item.event, retry_of=before.intent)
-            placed.append(_Place(item, size, encode_event(event), retry=True))
+            open_before = before is not None and before.outcome is None
+            event = replace(item.event, retry_of=before.intent) if before and open_before else item.event
+            placed.append(_Place(item, size, encode_event(event), retry=before is not None))
+            requests[item.id] = EarlierRequest(item.request_sha256, event.records_version, size, None, None)
         else:
             placed.append(_Place(item, size, encode_event(item.event)))
+            if isinstance(item, Conclude) and before is not None:
+                requests[item.id] = dataclass_replace(before, outcome=size, response=item.response)
         size += 1
     return placed

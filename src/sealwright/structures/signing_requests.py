@@ -13,9 +13,8 @@ from sealwright.domain.messages import ProofOfRequest, SigningRequestBody
 
 MAX_ARTIFACTS = 1_000
 MAX_BODY = 512 * 1024
-SIGNING_REQUESTS = "/v1/signing-requests"
-"""The path that principals sign with their signing requests: what they sign for another one is none."""
 PATH: Final = "/v1/signing-requests"
+"""The path that principals sign with their signing requests: what they sign for another one is none."""
 
 _HEX: Final = re.compile(r"[0-9A-Fa-f]*", re.ASCII)
 _decode_body = msgspec.json.Decoder(SigningRequestBody).decode

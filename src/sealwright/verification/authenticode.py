@@ -17,7 +17,7 @@ The steps, by the numbers that reports show:
 13. with the lifetime-signing usage a timestamp does not outlive the certificate;
 14. what certificate and signature say of the key's protection (informative).
 
-Steps 8 to 10 are taken before 6: the judged time is the timestamp's, if there is one and it may hold. Step 10
+Steps 8 to 10 are taken before 6: the judged time is the timestamp's, if there is one and it may hold. Steps 10
 and 14 never decide a verdict: they pass or do not apply.
 
 Sources: Microsoft, "Windows Authenticode Portable Executable Signature Format" (2008); RFC 5652, section 5.4.
@@ -83,6 +83,9 @@ def judge_signature(
         findings.note(Step.STRUCTURE, Result.PASSED, f"SignedData with {len(signature.pool)} certificates")
     if signature is None:
         return SignatureVerdict(findings.checks(), nested)
+    if signature.unsigned_tail:
+        # Windows looks at it only where EnableCertPaddingCheck is set (Microsoft, MS13-098).
+        findings.warnings.append(f"{signature.unsigned_tail} bytes behind the signature are covered by nothing")
     findings.warnings += [f"a part cannot be read: {complaint}" for complaint in signature.unreadable]
     _judge_digests(findings, signature, file_digest)
     certificate = _judge_signer(findings, signature)
@@ -177,7 +180,9 @@ def _judged_time(
     authority = findings.result(Step.TIMESTAMP_CHAIN)
     bound_to_life = oids.EKU_LIFETIME_SIGNING in extended_key_usages(certificate)
     if timestamp is None or not holds or authority is Result.FAILED or bound_to_life:
-        return _Time(moment.judged, stamped=False, proven=True)
+        # A timestamp that could not be judged may prove an earlier time; one that is wrong proves none.
+        is_open = findings.result(Step.TIMESTAMP) is Result.INDETERMINATE and not bound_to_life
+        return _Time(moment.judged, stamped=False, proven=not is_open)
     return _Time(timestamp.time, stamped=True, proven=authority is Result.PASSED)
 
 

@@ -135,6 +135,8 @@ def _no_root(search: _Search) -> Chain:
             hint="if you trust it, give it with --trust",
         )
     issuer = top.issuer.rfc4514_string()
+    if top.signature_algorithm_oid not in _STRONG:
+        return Chain(Result.INDETERMINATE, search.longest, _weak_signature(top))
     if search.has_namesake:
         detail = f"no certificate at hand that is named {issuer} has issued {name_of(top)}"
     else:
@@ -175,12 +177,14 @@ def _objections(
     if depth > 0 and not is_root and usages and purpose not in usages and _ANY_USAGE not in usages:
         yield _Objection(Result.FAILED, f"the authority {name} may not issue certificates for this purpose")
     if not is_root and certificate.signature_algorithm_oid not in _STRONG:
-        algorithm = certificate.signature_algorithm_oid.dotted_string
-        yield _Objection(
-            Result.INDETERMINATE, f"the certificate {name} is signed by an algorithm that proves nothing ({algorithm})"
-        )
+        yield _Objection(Result.INDETERMINATE, _weak_signature(certificate))
     if weakness := weak_key(certificate):
         yield _Objection(Result.INDETERMINATE, f"the key of {name} proves nothing: {weakness}")
+
+
+def _weak_signature(certificate: x509.Certificate) -> str:
+    algorithm = certificate.signature_algorithm_oid.dotted_string
+    return f"the certificate {name_of(certificate)} is signed by an algorithm that proves nothing here ({algorithm})"
 
 
 def _authority_objections(certificate: x509.Certificate, depth: int, name: str) -> Iterator[_Objection]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -9,7 +10,7 @@ from cryptography import x509
 from sealwright.domain import oids
 from sealwright.domain.errors import MalformedError, SealwrightError
 from sealwright.domain.keys import ProtectionModel
-from sealwright.structures import cms
+from sealwright.structures import ber, cms
 from sealwright.structures.authenticode import IndirectData, OpusInfo, read_indirect_data, read_opus_info
 from sealwright.structures.protection import UNKNOWN, read_key_protection, read_signature_protection
 from sealwright.structures.tsp import TimestampToken, read_token
@@ -27,7 +28,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class ReadSignature:
-    """SignedData with the parts that reports show; None or empty where a part is absent or cannot be read."""
+    """SignedData with the parts that reports show; None or empty where a part is absent or cannot be read.
+
+    `unsigned_tail` counts the bytes behind SignedData, up to the last that is not zero: padding is zeros.
+    """
 
     signed_data: cms.SignedData
     signer: cms.SignerInfo
@@ -38,6 +42,7 @@ class ReadSignature:
     protection: ProtectionStatement
     tokens: tuple[bytes, ...]
     unreadable: tuple[str, ...]
+    unsigned_tail: int
 
 
 def read_signature(data: bytes) -> ReadSignature:
@@ -65,13 +70,19 @@ def read_signature(data: bytes) -> ReadSignature:
         _protection(reader, signer, certificate),
         tokens,
         tuple(reader.complaints),
+        _tail(data),
     )
+
+
+def _tail(data: bytes) -> int:
+    root = ber.read(data, trailing=True)
+    return len(root.data[root.end :].rstrip(b"\0"))
 
 
 def read_pool(certificates: tuple[bytes, ...]) -> tuple[x509.Certificate, ...]:
     """Read the certificates that came with a signature; those that cannot be read help nobody."""
     reader = _Reader()
-    loaded = (reader.attempt(lambda der=der: cms.load_certificate(der)) for der in certificates)  # type: ignore[misc]
+    loaded = (reader.attempt(partial(cms.load_certificate, der)) for der in certificates)
     return tuple(certificate for certificate in loaded if certificate is not None)
 
 

@@ -143,7 +143,7 @@ def _is_signed(crl: x509.CertificateRevocationList, issuer: x509.Certificate) ->
     try:
         if isinstance(crl.signature_hash_algorithm, _WEAK):
             return False
-        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # other keys: TypeError
     except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
         return False
 

@@ -136,7 +136,7 @@ def test_of_two_paths_the_one_that_holds_is_taken(shop: Workshop) -> None:
 
 def test_a_short_rsa_key_of_an_authority_proves_nothing(shop: Workshop) -> None:
     basic = x509.BasicConstraints(ca=True, path_length=None)
-    weak = w.issue("Weak CA", shop.root, rsa.generate_private_key(65537, 1024), extensions=((basic, True),))
+    weak = w.issue("Weak CA", shop.root, rsa.generate_private_key(65537, 1024), extensions=((basic, True),))  # noqa: S505 - the point of it
     chain = found(w.leaf("Child", weak, 61), shop.root)
     assert (chain.result, chain.detail) == (Result.INDETERMINATE, "the key of Weak CA proves nothing: RSA of 1024 bits")
 

@@ -2,7 +2,9 @@ from datetime import datetime
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from sealwright.domain.keys import KeyAlgorithm
 from sealwright.verification.checks import Result
 from sealwright.verification.revocation import Revocation, judge_path
 from tests.unit.verification import workshop as w
@@ -127,7 +129,7 @@ def _point(**options: object) -> x509.IssuingDistributionPoint:
         "indirect_crl": False,
         "only_contains_attribute_certs": False,
     }
-    return x509.IssuingDistributionPoint(**(fields | options))  # type: ignore[arg-type]
+    return x509.IssuingDistributionPoint(**(fields | options))  # type: ignore[arg-type] # a table of any options
 
 
 @pytest.mark.parametrize(
@@ -145,6 +147,19 @@ def _point(**options: object) -> x509.IssuingDistributionPoint:
 )
 def test_a_list_counts_within_its_scope_alone(extension: x509.ExtensionType, result: Result, shop: Workshop) -> None:
     assert judged(shop, w.crl(shop.ca, extensions=((extension, True),))).result is result
+
+
+def test_a_list_that_is_signed_with_sha_1_does_not_count(shop: Workshop) -> None:
+    """The algorithm's identifier is exchanged, in both places; it is refused before the signature is looked at."""
+    private = w.key(30, KeyAlgorithm.RSA_3072)
+    ca = w.issue("RSA CA", shop.root, private, extensions=((x509.BasicConstraints(ca=True, path_length=None), True),))
+    leaf = w.leaf("Child", ca, 61)
+    path = (leaf.certificate, ca.certificate)
+    crl = w.crl(ca)
+    assert judge_path(path, [crl], SIGNED, NOW)[0].result is Result.PASSED
+    sha256, sha1 = (bytes.fromhex("2a864886f70d0101") + bytes([last]) for last in (11, 5))
+    weak = x509.load_der_x509_crl(crl.public_bytes(Encoding.DER).replace(sha256, sha1))
+    assert judge_path(path, [weak], SIGNED, NOW)[0].result is Result.INDETERMINATE
 
 
 def test_a_list_of_end_users_says_nothing_of_authorities(shop: Workshop) -> None:

@@ -118,6 +118,9 @@ def test_more_timestamps_than_anybody_needs_fail(shop: Workshop, signed: bytes) 
 def test_a_countersignature_of_old_is_not_judged(shop: Workshop, signed: bytes) -> None:
     judged = w.judge(with_unsigned(signed, COUNTERSIGNATURE, b"\x30\x00"), FILE, shop.trust())
     assert w.amiss(judged) == {"timestamp": "indeterminate"}
+    expired = w.sign(FILE, w.leaf("Expired", shop.ca, 45, last=NOW - DAY))
+    judged = w.judge(with_unsigned(expired, COUNTERSIGNATURE, b"\x30\x00"), FILE, shop.trust())
+    assert w.amiss(judged) == {"timestamp": "indeterminate", "validity": "indeterminate"}
 
 
 def test_the_reserved_policy_counts_in_the_authoritys_certificate_alone(shop: Workshop, signed: bytes) -> None:

@@ -106,7 +106,7 @@ def collect(directory: Path, results: Sequence[Signed | Failed]) -> Report:
 
 def _verify_command(path: Path, roots: Path, crls: Path) -> list[str]:
     """Return the command; -CRLfile because osslsigncode gives up where a CRL's address cannot be reached."""
-    trust = ["-CAfile", str(roots), "-TSA-CAfile", str(roots), "-CRLfile", str(crls)]
+    trust = ["-CAfile", str(roots), "-TSA-CAfile", str(roots), "-CRLfile", str(crls), "-TSA-CRLfile", str(crls)]
     return ["osslsigncode", "verify", *trust, "-in", str(path)]
 
 
@@ -123,7 +123,9 @@ def _ask_osslsigncode(path: Path, roots: Path, crls: Path) -> str:
         )
     except subprocess.TimeoutExpired:
         return "failed"
-    return "passed" if done.returncode == 0 and b"Succeeded" in done.stdout else "failed"
+    # It ends well even where it could not verify the timestamp, so that its words count too.
+    held = b"Succeeded" in done.stdout and b"verification: failed" not in done.stdout
+    return "passed" if done.returncode == 0 and held else "failed"
 
 
 def print_report(report: Report, *, running: bool) -> None:

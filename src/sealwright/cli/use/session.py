@@ -24,7 +24,7 @@ def with_config(function: _F) -> _F:
     return click.option(
         "--config",
         type=click.Path(path_type=Path),
-        help="The client.toml to use  [default: $SEALWRIGHT_CONFIG, ./client.toml, the user's own]",
+        help="The client.toml to use  [default: $SEALWRIGHT_CONFIG, else the user's own]",
     )(function)
 
 

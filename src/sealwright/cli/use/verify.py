@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sealwright.cli.use.session import with_config, with_json
-from sealwright.domain.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from sealwright.verification.trust import TrustStore
@@ -82,8 +81,6 @@ def _trust(trust: tuple[Path, ...], crl: tuple[Path, ...], config: Path | None) 
     """Take what was named; what a client.toml names counts only where no roots were named."""
     from sealwright.client.verify import load_trust  # noqa: PLC0415 - `--help` does not need it
 
-    if trust and config is not None:
-        raise InvalidRequestError("--trust and --config both say what is trusted", hint="give one of them")
     if not trust:
         from sealwright.settings import find_client_file, load_client  # noqa: PLC0415 - not needed with --trust
 

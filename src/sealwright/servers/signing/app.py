@@ -18,7 +18,13 @@ import msgspec
 
 from sealwright import __version__
 from sealwright.contracts import AuthorityPort
-from sealwright.domain.errors import InvalidRequestError, NotFoundError, SealwrightError, TooLargeError
+from sealwright.domain.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    SealwrightError,
+    TooLargeError,
+    UnavailableError,
+)
 from sealwright.domain.messages import AdminEnvelope, IssueRequest, PrincipalView, ProofOfRequest, WhoAmI
 from sealwright.servers.signing.holder import BatchingHolder
 from sealwright.servers.signing.log import SigningLog
@@ -28,7 +34,7 @@ from sealwright.servers.web.problem import STATUS, problem_headers, problem_of
 from sealwright.signing.pipeline import Pipeline
 from sealwright.signing.refusals import AnonymousRefusals
 from sealwright.signing.steps import Received, Records
-from sealwright.structures.signing_requests import MAX_BODY, SIGNING_REQUESTS
+from sealwright.structures.signing_requests import MAX_BODY, PATH
 from sealwright.structures.tiles import TILE_WIDTH
 
 Scope = Mapping[str, Any]
@@ -65,7 +71,7 @@ class FaceApp:
         self._parts = parts
         self._working = 0
         self._posts = {
-            SIGNING_REQUESTS: self._sign,
+            PATH: self._sign,
             "/v1/admin-requests": self._administer,
             "/v1/certificates": self._certificate,
         }
@@ -108,7 +114,7 @@ class FaceApp:
             handle_post = self._posts.get(path)
             if handle_post is not None:
                 if self._working > _MOST_WAITING:
-                    raise TooLargeError("too many requests are being worked on", retry_after=1)
+                    raise UnavailableError("too many requests are being worked on", retry_after=1)
                 return await handle_post(scope, await _read_body(scope, receive))
         elif method in {"GET", "HEAD"}:
             handle_get = self._gets.get(path)
@@ -121,6 +127,7 @@ class FaceApp:
         raise NotFoundError(f"there is no {method} {path}", hint="GET /v1/openapi.json describes what there is")
 
     async def _sign(self, scope: Scope, body: bytes) -> "Answer":
+        await self._records()  # a key holder that was away at the start may be there by now
         completed = await self._parts.pipeline.run(Received(self._proof(scope, body)))
         return 200, [(b"content-type", _JSON), (b"cache-control", b"no-store")], _encode(completed.response)
 
@@ -186,7 +193,7 @@ class FaceApp:
         return _json(answer)
 
     async def _status(self, _scope: Scope) -> "Answer":
-        records = await self._parts.holder.refresh()
+        records = await self._parts.holder.recent()
         head = self._parts.log.head
         return _json(
             {
@@ -212,7 +219,7 @@ class FaceApp:
     async def _tile(self, name: str) -> "Answer":
         level, index, width = _tile_of(name)
         start = index * TILE_WIDTH
-        if level == 0 and start + width > self._parts.log.head.size:
+        if start + width > self._parts.log.head.size >> (8 * level):  # a hash of level n stands for 256^n leaves
             raise NotFoundError("the log has no such tile")
         hashes = await asyncio.to_thread(self._parts.hashes, level, start, width)
         if len(hashes) != width:
@@ -228,7 +235,7 @@ class FaceApp:
 
     async def _ready(self, _scope: Scope) -> "Answer":
         try:
-            records = await self._parts.holder.refresh()
+            records = await self._parts.holder.recent()
         except SealwrightError as error:
             return _text(503, error.detail)
         if records.snapshot.halted:
@@ -291,7 +298,8 @@ def _tile_of(name: str) -> tuple[int, int, int]:
     groups = index_text.split("/")
     digits = [group.removeprefix("x") for group in groups]
     well_formed = (
-        level_text.isdigit()
+        name.isascii()
+        and level_text.isdigit()
         and len(level_text) <= 2  # noqa: PLR2004 - levels 0 to 63
         and 0 < len(groups) <= 6  # noqa: PLR2004 - indexes below 10^18
         and all(len(part) == 3 and part.isdigit() for part in digits)  # noqa: PLR2004 - groups of three digits
@@ -299,6 +307,11 @@ def _tile_of(name: str) -> tuple[int, int, int]:
         and not groups[-1].startswith("x")
     )
     width = int(width_text) if width_text.isdigit() and len(width_text) < len(str(TILE_WIDTH * 10)) else TILE_WIDTH
-    if not well_formed or not 0 < width <= TILE_WIDTH or (partial and width == TILE_WIDTH):
+    if (
+        not well_formed
+        or (partial and str(width) != width_text)
+        or not 0 < width <= TILE_WIDTH
+        or (partial and width == TILE_WIDTH)
+    ):
         raise NotFoundError("this is no tile's name")
     return int(level_text), int("".join(digits)), width

@@ -13,7 +13,7 @@ from sealwright.storage.signing import Conclude, Intend, Note, Result, SigningDa
 from sealwright.structures.merkle import Frontier
 from sealwright.structures.tlog import Head
 
-_PIECE = 50_000
+_REMEMBERED = 200_000
 
 
 class SigningLog:
@@ -24,7 +24,7 @@ class SigningLog:
         self._clock = clock
         self._journal: Journal[Submission, Result] = Journal(self._commit)
         self._head: Head = database.head()
-        self._first = self._head.size  # index of the first remembered leaf hash
+        self._first = self._head.size  # index of the first remembered leaf hash; changed in the event loop only
         self._hashes: list[bytes] = []
 
     @property
@@ -36,35 +36,35 @@ class SigningLog:
         results = list(self._database.commit(batch))
         written = next((result for result in results if isinstance(result, Written)), None)
         if written is not None:
-            # One writer thread, and the loop reads the two together only after it was told: see `grown_since`.
+            # One writer thread; the loop reads the head first, so that its hashes are there: see `grown`.
+            # Entries that others wrote, or that a lost connection made us believe unwritten, are read again.
+            missed = written.grown.growth.before.size - self._head.size
+            if missed:
+                self._hashes.extend(self._database.hashes(0, self._head.size, missed))
             self._hashes.extend(written.grown.leaf_hashes)
             self._head = written.grown.head
         return results
-
-    def remember_from(self, size: int) -> None:
-        """Load the leaf hashes from `size` on: what the key holder says it has seen."""
-        if size >= self._first:
-            return
-        loaded: list[bytes] = []
-        while size + len(loaded) < self._first:
-            start = size + len(loaded)
-            loaded += self._database.hashes(0, start, min(_PIECE, self._first - start))
-        self._hashes[:0] = loaded
-        self._first = size
 
     def frontier_at(self, size: int) -> Frontier:
         """Return the right edge of the log when it had that size."""
         return self._database.frontier_at(size)
 
-    def grown_since(self, size: int, most: int) -> tuple[list[bytes], Head]:
-        """Return the leaf hashes from `size` on and the head they lead to. Raises ConflictError if it went back."""
+    async def grown(self, seen: Frontier, size: int) -> tuple[list[bytes], Head]:
+        """Return the leaf hashes from `seen` on up to `size`, and the head of the log at that size.
+
+        Raises ConflictError if the log never had them: it went back, or `seen` is of another log.
+        """
         head = self._head
-        if not self._first <= size <= head.size:
-            raise ConflictError(f"the key holder saw {size} entries, the log has {head.size}")
-        if head.size - size > most:
-            raise ConflictError(f"the key holder is {head.size - size} entries behind")
-        start = size - self._first
-        return self._hashes[start : head.size - self._first], head
+        if not seen.size <= size <= head.size:
+            raise ConflictError(f"the key holder saw {seen.size} entries; {size} of {head.size} were to follow")
+        if seen.size >= self._first:
+            hashes = self._hashes[seen.size - self._first : size - self._first]
+        else:
+            hashes = await asyncio.to_thread(self._database.hashes, 0, seen.size, size - seen.size)
+        frontier = seen.extended(hashes)
+        if frontier.size == head.size:
+            return hashes, Head(frontier, head.checkpoint)
+        return hashes, Head(frontier, self._database.checkpoint(frontier))
 
     def forget_before(self, size: int) -> None:
         """Drop the leaf hashes that the key holder has seen."""
@@ -73,23 +73,29 @@ class SigningLog:
             del self._hashes[:count]
             self._first = size
 
+    async def _submit(self, record: Submission) -> Result:
+        result = await self._journal.submit(record)
+        if len(self._hashes) > 2 * _REMEMBERED:  # the key holder is away: what it missed can be read again
+            self.forget_before(self._head.size - _REMEMBERED)
+        return result
+
     async def intend(
         self, identity: bytes, event: RequestIntended, request_sha256: bytes, evidence: bytes
     ) -> Written | EarlierRequest:
         """Record an intent, unless the same request was answered before."""
         now = int(self._clock().timestamp())
         record = Intend(identity, event, request_sha256, bytes.fromhex(event.proof), evidence, now)
-        return await self._journal.submit(record)
+        return await self._submit(record)
 
     async def conclude(
         self, identity: bytes, event: RequestCompleted | RequestFailed, response: bytes | None
     ) -> Written:
         """Record an outcome."""
-        return _written(await self._journal.submit(Conclude(identity, event, response)))
+        return _written(await self._submit(Conclude(identity, event, response)))
 
     async def note(self, event: AnyEvent) -> None:
         """Record an event that belongs to no request."""
-        await self._journal.submit(Note(event))
+        await self._submit(Note(event))
 
     async def prove(self, index: int) -> tuple[EntryProof, str]:
         """Return an older entry, proved under the newest checkpoint."""

@@ -5,7 +5,7 @@ from html import escape
 from sealwright.domain.errors import Kind, NotFoundError, SealwrightError, errors_by_code
 from sealwright.servers.web.problem import STATUS
 
-_NEXT = {
+NEXT_STEP = {
     Kind.INVALID: "Change the request; sent again as it is, it will be refused again.",
     Kind.UNAUTHENTICATED: "Check which key signs the request, that the workload is enrolled, and both clocks.",
     Kind.DENIED: "Ask an administrator: the policy of the subscriber decides, and every refusal is recorded.",
@@ -41,6 +41,6 @@ def page(code: str, kind: type[SealwrightError]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(code)} - Sealwright</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<h1><code>{escape(code)}</code></h1><p>{meaning}</p><h2>What to do</h2><p>{escape(_NEXT[kind.kind])}</p>"
+        f"<h1><code>{escape(code)}</code></h1><p>{meaning}</p><h2>What to do</h2><p>{escape(NEXT_STEP[kind.kind])}</p>"
         f"<p><small>HTTP status {STATUS[kind.kind]}</small></p></html>"
     )

@@ -1,10 +1,9 @@
 """The user-facing process: wires the pipeline to its database, the key holder and the CA, and serves it over TLS."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Literal
 
@@ -91,16 +90,22 @@ class Face:
         """Write what was counted of anonymous refusals, if anything."""
         entry = self.refusals.take(utc_now())
         if entry is not None:
-            await self.log.note(entry)
+            try:
+                await self.log.note(entry)
+            except SealwrightError:
+                self.refusals.give_back(entry)
+                raise
 
-    async def every_minute(self) -> None:
-        """Write refusals in aggregate, and end the window of old requests."""
+    async def every_minute(self, report: Callable[[BaseException], None], pause: float = _MINUTE) -> None:
+        """Write refusals in aggregate, and end the window of old requests; what fails is done a minute later."""
         while True:
-            await asyncio.sleep(_MINUTE)
-            with contextlib.suppress(SealwrightError):
+            await asyncio.sleep(pause)
+            try:
                 await self.write_refusals()
-            before = int((utc_now() - _WINDOW).timestamp())
-            await asyncio.to_thread(self.database.forget, before)
+                before = int((utc_now() - _WINDOW).timestamp())
+                await asyncio.to_thread(self.database.forget, before)
+            except Exception as error:  # noqa: BLE001 - housekeeping must not end because a database was busy once
+                report(error)
 
 
 def tls_context(deployment: Deployment) -> ssl.SSLContext:
@@ -124,6 +129,10 @@ async def main(deployment: Deployment, listener: socket.socket, *, supervised: b
         await face.holder.refresh()
     except SealwrightError as error:
         logger.warning("the key holder does not answer yet", detail=error.detail)
+
+    def report(error: BaseException) -> None:
+        logger.error("internal error", exc_info=error)
+
     app = FaceApp(
         Parts(
             authority=deployment.authority,
@@ -135,10 +144,10 @@ async def main(deployment: Deployment, listener: socket.socket, *, supervised: b
             records=lambda: face.records,
             refusals=face.refusals,
             hashes=database.hashes,
-            report=lambda error: logger.error("internal error", exc_info=error),
+            report=report,
         )
     )
-    housekeeping = asyncio.create_task(face.every_minute())
+    housekeeping = asyncio.create_task(face.every_minute(report))
 
     def started() -> None:
         logger.info("started", url=deployment.settings.url, log_size=face.log.head.size)

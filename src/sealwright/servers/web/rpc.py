@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from sealwright.domain.errors import MalformedError, SealwrightError, UnavailableError, error_of
+from sealwright.domain.errors import MalformedError, SealwrightError, TooLargeError, UnavailableError, error_of
 
 MAX_FRAME = 32 * 1024 * 1024
 _HEADER = struct.Struct("<IB")
@@ -36,10 +36,18 @@ def _pack(flag: int, payload: bytes) -> bytes:
     return _HEADER.pack(len(payload), flag) + payload
 
 
+def _check_length(payload: bytes) -> None:
+    if len(payload) > MAX_FRAME:
+        raise TooLargeError(f"a call of {len(payload)} bytes is too long")
+
+
 def _unpack_answer(flag: int, payload: bytes) -> bytes:
     if flag == _OK:
         return payload
-    failure = msgspec.msgpack.decode(payload, type=_Failure)
+    try:
+        failure = msgspec.msgpack.decode(payload, type=_Failure)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedError(f"the answer of another process cannot be read: {error}") from None
     raise error_of(failure.code, failure.detail, hint=failure.hint, retry_after=failure.retry_after)
 
 
@@ -51,6 +59,7 @@ class RpcServer:
         self._report = report
         self._busy: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._stopping = False
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
@@ -58,6 +67,7 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Accept nothing more; calls that were begun are finished and answered."""
+        self._stopping = True
         if self._server is not None:
             self._server.close()
         if self._busy:
@@ -79,10 +89,17 @@ class RpcServer:
         finally:
             writer.close()
 
+    async def _handle(self, operation: int, payload: bytes) -> bytes:
+        if self._stopping:
+            raise UnavailableError("the process is stopping", retry_after=RETRY_AFTER)
+        answer = await self._handlers.get(operation, _unknown)(payload)
+        if len(answer) > MAX_FRAME:
+            raise TooLargeError(f"an answer of {len(answer)} bytes is too long", hint="ask for less at once")
+        return answer
+
     async def _answer(self, operation: int, payload: bytes, writer: asyncio.StreamWriter) -> None:
         try:
-            handler = self._handlers.get(operation, _unknown)
-            frame = _pack(_OK, await handler(payload))
+            frame = _pack(_OK, await self._handle(operation, payload))
         except SealwrightError as error:
             frame = _failed(error)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -114,13 +131,16 @@ class RpcClient:
 
     async def call(self, operation: int, payload: bytes) -> bytes:
         """Return the answer. Raises the other side's error, or UnavailableError if it does not answer in time."""
+        _check_length(payload)
         async with self._lock:
             try:
                 async with asyncio.timeout(self._timeout):
                     reader, writer = self._stream or await self._connect()
                     writer.write(_pack(operation, payload))
                     length, flag = _HEADER.unpack(await reader.readexactly(_HEADER.size))
-                    answer = await reader.readexactly(min(length, MAX_FRAME + 1))
+                    if length > MAX_FRAME:
+                        raise MalformedError("an answer is too long")  # noqa: TRY301 - below, the stream is dropped
+                    answer = await reader.readexactly(length)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 self._drop()
                 detail = f"the {self._name} does not answer"
@@ -128,9 +148,6 @@ class RpcClient:
             except BaseException:
                 self._drop()  # half an answer may be left on the stream
                 raise
-        if len(answer) > MAX_FRAME:
-            self._drop()
-            raise MalformedError("an answer is too long")
         return _unpack_answer(flag, answer)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -157,11 +174,15 @@ class BlockingRpcClient:
 
     def call(self, operation: int, payload: bytes) -> bytes:
         """Return the answer. Raises the other side's error, or UnavailableError if it does not answer in time."""
+        _check_length(payload)
         try:
             connection = self._socket or self._connect()
             connection.sendall(_pack(operation, payload))
             length, flag = _HEADER.unpack(_receive(connection, _HEADER.size))
-            answer = _receive(connection, min(length, MAX_FRAME))
+            if length > MAX_FRAME:
+                self.close()
+                raise MalformedError("an answer is too long")
+            answer = _receive(connection, length)
         except OSError as error:
             self.close()
             raise UnavailableError(f"the {self._name} does not answer", retry_after=RETRY_AFTER) from error
