@@ -71,7 +71,8 @@ format: setup ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 .PHONY: docs
-docs: setup ## check that every link between the documents leads somewhere
+docs: setup ## write the generated parts of the documents, then check all links
+	@$(BIN)/python scripts/generate-docs
 	@$(BIN)/python -m pytest -q tests/architecture/test_documents.py
 
 .PHONY: clean

@@ -1,7 +1,10 @@
 """The documents of the repository: what they point at exists, and what must be listed is listed."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -12,6 +15,7 @@ RECORDS = sorted(path for path in DECISIONS.glob("*.md") if path.name != "README
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def _anchors(text: str) -> set[str]:
@@ -60,3 +64,26 @@ def test_what_a_reader_looks_for_first_is_there(name: str) -> None:
 def test_the_changelog_keeps_a_place_for_what_is_not_released() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert text.count("## [Unreleased]") == 1
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate-docs", "--check"], capture_output=True, check=False, text=True
+    )
+    if done.returncode:
+        pytest.fail(f"run `make docs`:\n{done.stdout}{done.stderr}", pytrace=False)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_image_is_there_and_is_described(document: Path) -> None:
+    for description, target in _IMAGE.findall(document.read_text(encoding="utf-8")):
+        assert description
+        assert (document.parent / target).is_file()
+
+
+def test_images_are_well_formed_and_adapt_to_light_and_dark() -> None:
+    images = sorted((ROOT / "docs" / "images").glob("*.svg"))
+    assert images
+    for image in images:
+        ET.parse(image)  # noqa: S314 - our own file
+        assert "prefers-color-scheme: dark" in image.read_text(encoding="utf-8")

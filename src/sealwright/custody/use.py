@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from hashlib import new as new_hash
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
 
 from sealwright.contracts import KeyStore, PreparedScheme, Scheme, SigningKey
 from sealwright.custody.checks import Admitted
@@ -87,6 +90,7 @@ class KeyUse:
             for digest, (key, answer) in zip(admitted.digests, ephemeral, strict=True):
                 if isinstance(answer, SealwrightError):
                     return answer
+                _check_leaf(answer, key)
                 context = msgspec.structs.replace(admitted.context, chain=tuple(answer.chain))
                 scheme = self._scheme(admitted.scheme)
                 prepared = scheme.prepare(context, admitted.digest, admitted.parameters)
@@ -140,6 +144,17 @@ class KeyUse:
             if len(self._prepared) > _PREPARED_KEPT:
                 self._prepared.popitem(last=False)
         return prepared
+
+
+def _check_leaf(answer: IssueAnswer, key: SigningKey) -> None:
+    """Refuse a certificate that is not for the key that was made: nothing signed with it would verify."""
+    try:
+        certified = load_der_x509_certificate(answer.chain[0]).public_key()
+        same = certified.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == key.public_key
+    except (IndexError, ValueError, UnsupportedAlgorithm):
+        same = False
+    if not same:
+        raise UnavailableError("the certification authority answered with another key's certificate")
 
 
 def _work(key: SigningKey, prepared: PreparedScheme, admitted: Admitted, digest: bytes) -> _Work:

@@ -67,7 +67,7 @@ def touch(path: Path) -> Path:
     return path
 
 
-def test_the_nearest_file_wins(tmp_path: Path) -> None:
+def test_the_file_that_somebody_named_wins(tmp_path: Path) -> None:
     here, home = tmp_path / "here", tmp_path / "home"
     here.mkdir()
 
@@ -77,8 +77,8 @@ def test_the_nearest_file_wins(tmp_path: Path) -> None:
     assert find() is None
     user = touch(home / ".config/sealwright/client.toml")
     assert find() == user
-    local = touch(here / "client.toml")
-    assert find() == local
+    touch(here / "client.toml")
+    assert find() == user, "a checkout must not say which roots to trust"
     named = touch(tmp_path / "named.toml")
     assert find(environ={"SEALWRIGHT_CONFIG": str(named)}) == named
     explicit = touch(here / "explicit.toml")
