@@ -14,10 +14,11 @@ class DigestAlgorithm(Enum):
     SHA384 = "sha384"
     SHA512 = "sha512"
 
-    @property
-    def size(self) -> int:
-        """Length of a digest in bytes (FIPS 180-4)."""
-        return {"sha256": 32, "sha384": 48, "sha512": 64}[self.value]
+    size: int
+    """Length of a digest in bytes (FIPS 180-4)."""
+
+    def __init__(self, name: str) -> None:
+        self.size = int(name.removeprefix("sha")) // 8
 
     @classmethod
     def named(cls, name: str) -> "DigestAlgorithm":

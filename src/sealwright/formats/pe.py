@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import new as new_hash
 from hashlib import sha256
-from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from sealwright.domain.errors import MalformedError, UnsupportedError
 from sealwright.domain.messages import EmbeddedSignature, FileDigests
@@ -20,13 +19,14 @@ from sealwright.structures import authenticode, win_certificate
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+    from io import BufferedIOBase
 
     from sealwright.contracts import AttachMode, Format, Together
     from sealwright.domain.keys import DigestAlgorithm
 
 CHUNK: Final = 1 << 20  # bytes read at once, and so the memory that a file of any size costs
 
-_TOGETHER = 4  # pieces in memory while two threads hash them: measured, more or fewer are slower
+_TOGETHER = 4  # times CHUNK, while two threads hash a piece
 
 _DOS_HEADER = 64
 _COFF_HEADER = 24  # with the four bytes "PE\0\0" before it
@@ -91,19 +91,19 @@ class PE:
 
         Two hash states are needed, since the digests differ from the header on. `together` may update them in
         two threads: hashlib lets others run meanwhile, and both updates end before more is read, so that the
-        order within each state is kept. It gets several pieces at once, for a thread takes about as long to
-        wake as a mebibyte takes to hash.
+        order within each state is kept. Then pieces are larger, for a thread takes about as long to wake as a
+        mebibyte takes to hash.
         """
         layout = _read_layout(file)
         flat, image = sha256(), new_hash(algorithm.value)
-        for batch in _batches(_pieces(file, 0, layout.size), 1 if together is None else _TOGETHER):
+        for start, piece in _views(file, layout.size, CHUNK if together is None else _TOGETHER * CHUNK):
             if together is None:
-                _update_flat(flat, batch)
-                _update_image(image, layout, batch)
+                flat.update(piece)
+                _update_image(image, layout, start, piece)
             else:
-                together(partial(_update_flat, flat, batch), partial(_update_image, image, layout, batch))
+                together(partial(flat.update, piece), partial(_update_image, image, layout, start, piece))
             if progress is not None:
-                progress(sum(len(piece) for _, piece in batch))
+                progress(len(piece))
         image.update(layout.padding)
         return FileDigests(digest=image.digest(), flat_sha256=flat.digest(), size=layout.size)
 
@@ -242,21 +242,15 @@ def _with(entries: Sequence[win_certificate.Certificate], signature: bytes) -> l
     return [*entries, win_certificate.Certificate(signature)]
 
 
-def _update_flat(flat: "_Hash", batch: Sequence[tuple[int, bytes]]) -> None:
-    for _, piece in batch:
-        flat.update(piece)
-
-
-def _update_image(image: "_Hash", layout: _Layout, batch: Sequence[tuple[int, bytes]]) -> None:
-    """Hash what Authenticode signs of pieces, each with its offset in the file."""
-    for start, piece in batch:
-        view = memoryview(piece)[: max(0, layout.body_end - start)]
-        position = 0
-        for hole_start, hole_end in layout.holes:
-            upto = min(max(hole_start - start, position), len(view))
-            image.update(view[position:upto])
-            position = min(max(hole_end - start, position), len(view))
-        image.update(view[position:])
+def _update_image(image: "_Hash", layout: _Layout, start: int, piece: memoryview) -> None:
+    """Hash what Authenticode signs of one piece that lies at `start`."""
+    view = piece[: max(0, layout.body_end - start)]
+    position = 0
+    for hole_start, hole_end in layout.holes:
+        upto = min(max(hole_start - start, position), len(view))
+        image.update(view[position:upto])
+        position = min(max(hole_end - start, position), len(view))
+    image.update(view[position:])
 
 
 def _patched(piece: bytes, start: int, offset: int, new: bytes) -> bytes:
@@ -276,10 +270,23 @@ def _pieces(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes]]
         start += len(piece)
 
 
-def _batches(pieces: Iterator[tuple[int, bytes]], count: int) -> Iterator[Sequence[tuple[int, bytes]]]:
-    """Gather up to that many pieces at a time."""
-    while batch := list(islice(pieces, count)):
-        yield batch
+def _views(file: BinaryIO, size: int, chunk: int) -> Iterator[tuple[int, memoryview]]:
+    """Read a whole file into one buffer again and again; each view is good until the next is asked for.
+
+    New memory for every piece would cost half as much as its hash.
+    """
+    readinto = cast("BufferedIOBase", file).readinto
+    buffer = memoryview(bytearray(min(chunk, size)))
+    file.seek(0)
+    for start in range(0, size, len(buffer)):
+        view = buffer[: size - start]
+        filled = 0
+        while filled < len(view):
+            count = readinto(view[filled:])
+            if not count:
+                raise MalformedError("the file became shorter while it was read")
+            filled += count
+        yield start, view
 
 
 def _read_at(file: BinaryIO, offset: int, length: int, size: int) -> bytes:

@@ -61,13 +61,18 @@ class Supervisor:
         run = self._deployment.socket_path("ca").parent
         make_private_directory(run)
         listen = settings.listen
-        listeners = {
-            "keyholder": _bind_unix(self._deployment.socket_path("keyholder")),
-            "ca": _bind_unix(self._deployment.socket_path("ca")),
-            "tsa": _bind_tcp(listen.host, listen.plain_port, "plain_port"),
-            "signing": _bind_tcp(listen.host, listen.port, "port"),
+        bind: dict[str, Callable[[], socket.socket]] = {
+            "keyholder": lambda: _bind_unix(self._deployment.socket_path("keyholder")),
+            "ca": lambda: _bind_unix(self._deployment.socket_path("ca")),
+            "tsa": lambda: _bind_tcp(listen.host, listen.plain_port, "plain_port"),
+            "signing": lambda: _bind_tcp(listen.host, listen.port, "port"),
         }
-        self._children = [Child(role, listeners[role]) for role in ROLES]
+        try:
+            for role in ROLES:
+                self._children.append(Child(role, bind[role]()))
+        except ConfigurationError:
+            self._release()
+            raise
 
     async def start(self) -> None:
         """Start all processes and wait until each says that it serves. Raises ConfigurationError if one does not."""
@@ -144,11 +149,17 @@ class Supervisor:
                 child.watch.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await child.watch
+        self._release()
+
+    def _release(self) -> None:
+        """Give back every socket and the lock."""
+        for child in self._children:
             child.listener.close()
         for role in ("keyholder", "ca"):
             self._deployment.socket_path(role).unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     def pids(self) -> dict[str, int]:
         """Return the process of each role that runs now."""
@@ -199,12 +210,15 @@ def _bind_unix(path: Path) -> socket.socket:
 
 
 def _bind_tcp(host: str, port: int, setting: str) -> socket.socket:
+    listener: socket.socket | None = None
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         if error.errno == errno.EADDRINUSE:
             raise ConfigurationError(
                 f"port {port} of {host} is taken by another program",

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cryptography import x509
 
-from sealwright.domain.errors import ConfigurationError, SealwrightError
+from sealwright.domain.errors import ConfigurationError, NotFoundError, SealwrightError
 from sealwright.domain.keys import SOFTWARE_WARNING, KeyState, ProtectionModel
+from sealwright.issuance.hierarchy import ROOT_LABEL
 from sealwright.keystores import open_key_store
-from sealwright.servers.ca import LABELS
+from sealwright.servers.ca import LABELS, ONLINE
 from sealwright.servers.deployment import Deployment, utc_now
 from sealwright.storage.keyholder import KeyHolderDatabase
 from sealwright.storage.migrations import METADATA, pending
@@ -108,17 +109,21 @@ def _validity(what: str, certificate: x509.Certificate, now: datetime) -> Findin
 
 def _key_stores(deployment: Deployment) -> Iterator[Finding]:
     stores = deployment.settings.key_stores
-    for role, labels in (("ca", LABELS), ("tsa", ("unit-1",))):
+    for role, labels in (("ca", ONLINE), ("tsa", ("unit-1",))):
         store = open_key_store(getattr(stores, role), deployment.directory)
         for label in labels:
             store.open(label)
         yield Finding(OK, f"the {role} key store opens, and its keys are there")
-    if stores.ca.startswith("software:"):
-        yield Finding(
-            WARNING,
-            "the root's key lies on this machine",
-            "for anything but a trial, keep ca/keys/root.* offline and bring it back for ceremonies only",
-        )
+    try:
+        open_key_store(stores.ca, deployment.directory).open(ROOT_LABEL)
+    except NotFoundError:
+        yield Finding(OK, "the root's key is not on this machine")
+        return
+    yield Finding(
+        WARNING,
+        "the root's key lies on this machine",
+        "for anything but a trial, keep ca/keys/root.* offline and bring it back for ceremonies only",
+    )
 
 
 def _revocation_lists(deployment: Deployment) -> Iterator[Finding]:

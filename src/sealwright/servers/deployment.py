@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -53,7 +53,7 @@ class Deployment:
     def database_url(self, role: str) -> str:
         """Return the address of a role's database: the one in the settings, else the SQLite file in its directory."""
         named: str = getattr(self.settings.databases, role)
-        return named or f"sqlite:///{self.role_directory(role) / f'{role}.db'}"
+        return named or f"sqlite:///{quote(str(self.role_directory(role) / f'{role}.db'))}"
 
     def engine(self, role: str) -> Engine:
         """Open a role's database for its own process."""

@@ -1,11 +1,13 @@
 """Stores a role's log: appends inside the caller's transaction, under the lock of the head's row."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
-from sqlalchemy import Connection, MetaData, insert, select, update
+from sqlalchemy import Connection, Dialect, MetaData, bindparam, insert, select, update
 
 from sealwright.domain.errors import ConfigurationError
-from sealwright.structures.merkle import Frontier, root_of
+from sealwright.storage.prepared import Prepared, Row
+from sealwright.structures.merkle import Frontier
 from sealwright.structures.tiles import TILE_WIDTH, completed, subtree
 from sealwright.structures.tlog import Grown, Head, LogSigner, grow
 
@@ -21,6 +23,15 @@ class LedgerTables:
         self._hash = metadata.tables["log_hash"]
         entry = self._entry.c
         self._leaf_hashes = select(entry.leaf_hash).order_by(entry.idx)
+        head = self._head
+        self._read_head = select(head.c.size, head.c.frontier, head.c.checkpoint).where(head.c.id == 1)
+        self._lock_head = self._read_head.with_for_update()
+        self._set_head = (
+            update(head)
+            .where(head.c.id == 1)
+            .values(size=bindparam("grown"), frontier=bindparam("edge"), checkpoint=bindparam("note"))
+        )
+        self._add_entries = lru_cache(2)(self._prepare_entries)
 
     def create(self, connection: Connection, signer: LogSigner) -> None:
         """Begin an empty log; a log that exists is left as it is."""
@@ -31,8 +42,7 @@ class LedgerTables:
 
     def head(self, connection: Connection, *, lock: bool = False) -> Head:
         """Read the head; with `lock`, nobody else appends until the transaction ends."""
-        query = select(self._head.c.size, self._head.c.frontier, self._head.c.checkpoint).where(self._head.c.id == 1)
-        row = connection.execute(query.with_for_update() if lock else query).first()
+        row = connection.execute(self._lock_head if lock else self._read_head).first()
         if row is None:
             raise ConfigurationError("this database holds no log", hint="run `sealwright init` first")
         return Head(Frontier.decode(row.size, row.frontier), row.checkpoint)
@@ -41,23 +51,21 @@ class LedgerTables:
         """Append entries to the log whose locked head was read in this transaction."""
         grown = grow(head, entries, signer)
         first = head.size
-        connection.execute(
-            insert(self._entry),
-            [
-                {"idx": first + i, "entry": entry, "leaf_hash": hashed}
-                for i, (entry, hashed) in enumerate(zip(entries, grown.leaf_hashes, strict=True))
-            ],
-        )
+        rows: list[Row] = [
+            (first + i, entry, hashed) for i, (entry, hashed) in enumerate(zip(entries, grown.leaf_hashes, strict=True))
+        ]
+        self._add_entries(connection.dialect).run(connection, rows)
         for level, index in completed(first, grown.head.size):
-            hashes = self.hashes(connection, level, index * TILE_WIDTH, TILE_WIDTH)
-            connection.execute(insert(self._hash).values(level=level + 1, idx=index, hash=root_of(hashes)))
+            width = TILE_WIDTH ** (level + 1)
+            hashed = grown.growth.subtree(index * width, (index + 1) * width)
+            connection.execute(insert(self._hash).values(level=level + 1, idx=index, hash=hashed))
         frontier = grown.head.frontier
-        connection.execute(
-            update(self._head)
-            .where(self._head.c.id == 1)
-            .values(size=frontier.size, frontier=frontier.encode(), checkpoint=grown.head.checkpoint)
-        )
+        new = {"grown": frontier.size, "edge": frontier.encode(), "note": grown.head.checkpoint}
+        connection.execute(self._set_head, new)
         return grown
+
+    def _prepare_entries(self, dialect: Dialect) -> Prepared:
+        return Prepared(dialect, insert(self._entry), ("idx", "entry", "leaf_hash"))
 
     def hashes(self, connection: Connection, level: int, start: int, count: int) -> list[bytes]:
         """Return `count` hashes of a level from `start` on; fewer if the log ends before."""

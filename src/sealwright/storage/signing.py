@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dataclasses import replace as dataclass_replace
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sealwright.domain.errors import NotFoundError
@@ -14,6 +14,7 @@ from sealwright.domain.messages import EntryProof
 from sealwright.domain.records import EarlierRequest
 from sealwright.storage.engine import reading
 from sealwright.storage.ledger import LedgerTables
+from sealwright.storage.prepared import Prepared, Row
 from sealwright.storage.tables import signing as tables
 from sealwright.structures.merkle import Frontier, inclusion_proof
 from sealwright.structures.tlog import Grown, Head, LogSigner
@@ -86,24 +87,29 @@ class SigningDatabase:
             request.c.outcome,
             request.c.response,
         )
-        self._again = (
+        again = (
             update(request)
             .where(request.c.id == bindparam("known"))
             .values(
                 request_sha256=bindparam("sha256"),
-                intent=bindparam("again"),
-                outcome=None,
+                intent=bindparam("place"),
+                outcome=null(),
                 records_version=bindparam("version"),
                 created=bindparam("now"),
             )
         )
-        self._conclude = (
+        conclude = (
             update(request)
             .where(request.c.id == bindparam("known"))
             .values(response=bindparam("answer"), outcome=bindparam("index"))
         )
         upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-        self._keep = upsert(tables.evidence).on_conflict_do_nothing()
+        keep = upsert(tables.evidence).on_conflict_do_nothing()
+        new = ("id", "created", "request_sha256", "records_version", "intent")
+        self._new = Prepared(engine.dialect, insert(request), new)
+        self._again = Prepared(engine.dialect, again, ("known", "now", "sha256", "version", "place"))
+        self._conclude = Prepared(engine.dialect, conclude, ("known", "index", "answer"))
+        self._keep = Prepared(engine.dialect, keep, ("sha256", "kind", "created", "data"))
 
     def create(self) -> None:
         """Begin an empty log; what exists is left as it is."""
@@ -165,54 +171,27 @@ class SigningDatabase:
         return {bytes(row[0]): EarlierRequest(bytes(row[1]), row[2], row[3], row[4], row[5]) for row in rows}
 
     def _store_intents(self, connection: Connection, placed: Sequence["_Place | EarlierRequest"]) -> None:
-        new, again, kept = [], [], []
+        new: list[Row] = []
+        again: list[Row] = []
+        kept: list[Row] = []
         for place in placed:
             if not isinstance(place, _Place) or not isinstance(place.item, Intend):
                 continue
-            item, version = place.item, place.item.event.records_version
-            kept.append(
-                {
-                    "sha256": item.evidence_sha256,
-                    "kind": "proof-of-request",
-                    "created": item.now,
-                    "data": item.evidence,
-                }
-            )
-            if place.retry:
-                again.append(
-                    {
-                        "known": item.id,
-                        "sha256": item.request_sha256,
-                        "again": place.index,
-                        "version": version,
-                        "now": item.now,
-                    }
-                )
-            else:
-                new.append(
-                    {
-                        "id": item.id,
-                        "created": item.now,
-                        "request_sha256": item.request_sha256,
-                        "records_version": version,
-                        "intent": place.index,
-                    }
-                )
-        if new:
-            connection.execute(insert(tables.request), new)
-        if again:
-            connection.execute(self._again, again)
-        if kept:
-            connection.execute(self._keep, kept)
+            item = place.item
+            kept.append((item.evidence_sha256, "proof-of-request", item.now, item.evidence))
+            row = (item.id, item.now, item.request_sha256, item.event.records_version, place.index)
+            (again if place.retry else new).append(row)
+        self._new.run(connection, new)
+        self._again.run(connection, again)
+        self._keep.run(connection, kept)
 
     def _store_outcomes(self, connection: Connection, placed: Sequence["_Place | EarlierRequest"]) -> None:
-        rows = [
-            {"known": place.item.id, "answer": place.item.response, "index": place.index}
+        rows: list[Row] = [
+            (place.item.id, place.index, place.item.response)
             for place in placed
             if isinstance(place, _Place) and isinstance(place.item, Conclude)
         ]
-        if rows:
-            connection.execute(self._conclude, rows)
+        self._conclude.run(connection, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,9 @@ from sealwright.formats.pe import PE
 from sealwright.schemes.authenticode import Authenticode
 from sealwright.structures import win_certificate
 from tests.pki import Identity, Pki
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 SHA256 = DigestAlgorithm.SHA256
 PE_OFFSET, OPTIONAL = 0x80, 0x98
@@ -137,6 +141,10 @@ def test_a_file_is_read_once_in_pieces_of_at_most_a_mebibyte() -> None:
             self.portions.append(size or 0)
             return super().read(size)
 
+        def readinto(self, buffer: "Buffer", /) -> int:
+            self.portions.append(len(memoryview(buffer)))
+            return super().readinto(buffer)
+
     file = Watched(make_pe(body=bytes(3 << 20)))
     heard: list[int] = []
     PE().digest(file, SHA256, heard.append)
@@ -165,6 +173,9 @@ def test_a_raw_file_that_reads_in_small_portions_gives_the_same_digest() -> None
     class Raw(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(min(size or 0, 100))
+
+        def readinto(self, buffer: "Buffer", /) -> int:
+            return super().readinto(memoryview(buffer)[:100])
 
     file = make_pe(overlay=b"abc")
     assert PE().digest(Raw(file), SHA256).digest == reference_digest(file)

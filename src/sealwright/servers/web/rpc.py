@@ -58,6 +58,7 @@ class RpcServer:
         self._handlers = handlers
         self._report = report
         self._busy: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
         self._stopping = False
 
@@ -72,8 +73,17 @@ class RpcServer:
             self._server.close()
         if self._busy:
             await asyncio.wait(self._busy, timeout=30)
+        # Connections end by themselves when they are closed; cancelled with the loop they would report an error.
+        for writer in self._connections.values():
+            writer.close()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=5)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.current_task()
+        if connection is not None:
+            self._connections[connection] = writer
+            connection.add_done_callback(lambda done: self._connections.pop(done, None))
         try:
             while True:
                 length, operation = _HEADER.unpack(await reader.readexactly(_HEADER.size))

@@ -66,9 +66,11 @@ async def serve_http(
     """Serve until a stop is asked for; requests that were begun are finished within `grace` seconds."""
     import uvicorn  # noqa: PLC0415 - slow to import; only a process that serves HTTP needs it
 
+    from sealwright.servers.web.gathered import GatheredHttp  # noqa: PLC0415 - the same
+
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=GatheredHttp,
         ws="none",
         lifespan="on",
         log_config=None,
