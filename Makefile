@@ -13,7 +13,7 @@ FAST := not services and not foreign and not soak
 
 # Other makers' programs that judge our signatures.
 DEMO_PACKAGES := osslsigncode
-TEST_PACKAGES := openssl osslsigncode
+TEST_PACKAGES := openssl osslsigncode postgresql
 
 # What a publisher installs runs on Windows and macOS too, so mypy reads it for those as well.
 CLIENT_ROOMS := domain structures formats schemes verification client cli/use

@@ -49,8 +49,10 @@ def key_holder(house: House) -> Iterator[Path]:
         listener.bind(str(path))
         listener.listen(16)
         process = subprocess.Popen(
-            [sys.executable, "-m", "sealwright.servers.process", "keyholder", str(house.directory)]
-            + [str(listener.fileno())],
+            [
+                *(sys.executable, "-m", "sealwright.servers.process", "keyholder"),
+                *(str(house.directory), str(listener.fileno())),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -119,9 +121,9 @@ class RogueFace:
         index = self.append(entry)
         return self.show([SignItem(proof, entry, index)]).answers[0]
 
-    def proof(self, digests: Sequence[bytes], key: PrivateKey | None = None, **changed: Any) -> ProofOfRequest:  # noqa: ANN401
+    def proof(self, digests: Sequence[bytes], key: PrivateKey | None = None) -> ProofOfRequest:
         """Return a proof of request: the workload's own, unless another key is given."""
-        return self.proof_over(body_of(digests, **changed), key)
+        return self.proof_over(body_of(digests), key)
 
     def proof_over(self, body: bytes, key: PrivateKey | None = None, path: str = PATH, **how: Any) -> ProofOfRequest:  # noqa: ANN401
         fields = fields_of(self.house, body, key=key, path=path, **how)

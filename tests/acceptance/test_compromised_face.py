@@ -155,7 +155,7 @@ def test_the_operators_signature_is_no_workloads(rogue: RogueFace) -> None:
 def test_a_true_signature_over_a_wrong_request_is_not_enough(
     rogue: RogueFace, changed: dict[str, Any], code: str
 ) -> None:
-    answer = rogue.ask(rogue.proof([digest("wrong request")], **changed))
+    answer = rogue.ask(rogue.proof_over(body_of([digest("wrong request")], **changed)))
     assert (answer.signatures, answer.code) == ([], code)
 
 
@@ -507,7 +507,7 @@ def rewritten_short(face: RogueFace) -> Iterator[tuple[str, LogAdvance]]:
 
 
 def test_the_database_of_the_face_gives_no_way_around(own: House) -> None:
-    """Whoever rewrites the face's database, and signs its head anew, is found by the next start and by `ledger verify`."""
+    """A database of the face that was rewritten, its head signed anew, is found by `ledger verify` and the key holder."""
     with running(own.directory):
         for number in range(3):
             body = body_of([digest(f"true {number}")])

@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.acceptance.world import PROGRAM, House, sealwright, some_ports, tree
 
 from sealwright.servers.embedded import running, start
 from sealwright.structures.note import Checkpoint, Verifier, split_note
+from tests.acceptance.world import PROGRAM, House, sealwright, some_ports, tree
 
 _STOPPED_WITHIN = 60
 

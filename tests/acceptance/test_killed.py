@@ -16,7 +16,6 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from tests.acceptance.world import PROGRAM, Answer, House, body_of, digest, fields_of, make, tree
 
 from sealwright.client.receipts import LogKeys, check_response
 from sealwright.client.transport import Patience
@@ -25,7 +24,9 @@ from sealwright.domain.events import RequestCompleted, RequestFailed, RequestInt
 from sealwright.domain.messages import Artifact, SigningRequestBody, SigningResponse
 from sealwright.servers.audit import audit
 from sealwright.servers.embedded import Running, start
+from sealwright.settings import save_client
 from sealwright.structures.merkle import leaf_hash, root_of
+from tests.acceptance.world import PROGRAM, Answer, House, body_of, digest, fields_of, make, tree
 
 _CLIENTS = 4
 _LONGEST_ROUND = 0.8
@@ -176,7 +177,7 @@ def test_a_process_killed_alone_comes_back_and_clients_notice_little(house: Hous
 def test_without_the_key_holder_requests_get_503_and_the_rest_goes_on(house: House) -> None:
     body = body_of([digest("meanwhile")])
     before = house.pids()["keyholder"]
-    statuses = []
+    statuses: list[int] = []
     os.kill(before, signal.SIGKILL)
     end = time.monotonic() + 20
     while time.monotonic() < end and 200 not in statuses[-1:]:
@@ -229,8 +230,6 @@ def test_a_timestamp_authority_that_was_killed_costs_no_file(house: House, progr
 def test_without_any_timestamp_authority_a_file_is_left_as_it_was(house: House, program: Path) -> None:
     settings = msgspec.structs.replace(house.settings, tsa=("http://127.0.0.1:9/tsa",))
     config = house.directory / "no-tsa.toml"
-    from sealwright.settings import save_client  # noqa: PLC0415 - only here
-
     save_client(settings, config)
     original = sha256(program.read_bytes()).hexdigest()
     done = house.run("sign", program, "--config", config)

@@ -26,7 +26,9 @@ def _function(method: str, step: str) -> str:
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
     """Let mypy read every method called with every step, in one run; return the calls that it refuses."""
-    head = f"from sealwright.signing.pipeline import Pipeline\nfrom sealwright.signing.steps import {', '.join(STEPS)}\n"
+    head = (
+        f"from sealwright.signing.pipeline import Pipeline\nfrom sealwright.signing.steps import {', '.join(STEPS)}\n"
+    )
     calls = [(method, step) for method in METHODS for step in STEPS]
     file = tmp_path_factory.mktemp("snippets") / "calls.py"
     file.write_text(head + "".join(_function(*call) for call in calls), encoding="utf-8")

@@ -17,9 +17,7 @@ from sealwright.storage.migrations import METADATA, migrate
 from sealwright.storage.role_log import LogReader
 
 MOMENT = "2026-11-23T12:00:00.000000Z"
-EVENT = AdministratorActed(
-    time=MOMENT, administrators=["alice"], action="x", subject="", request="", records_version=1
-)
+EVENT = AdministratorActed(time=MOMENT, administrators=["alice"], action="x", subject="", request="", records_version=1)
 Reopen = Callable[[], KeyHolderDatabase]
 
 

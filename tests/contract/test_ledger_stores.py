@@ -211,9 +211,7 @@ def test_the_same_name_for_another_request_is_told(database: SigningDatabase) ->
 
 
 def test_the_same_request_twice_in_one_batch_fails_nobody(database: SigningDatabase) -> None:
-    results = database.commit(
-        [intend(), intend(), intend(request=b"s" * 32), intend(b"j" * 32), conclude(1), intend()]
-    )
+    results = database.commit([intend(), intend(), intend(request=b"s" * 32), intend(b"j" * 32), conclude(1), intend()])
     assert [type(result) for result in results] == [
         Written,
         Written,

@@ -371,9 +371,7 @@ def test_an_ephemeral_key_has_an_authorisation_instead_of_a_key() -> None:
 def test_the_protection_of_a_key_is_derived_from_where_it_lives() -> None:
     world = World(key_store=MemoryKeyStore(module=Module.HSM.value))
     world.holder.administer(act(create(), ADMIN))
-    assert world.holder.state.keys["new"].protection == Protection(
-        Operator.SUBSCRIBER, Operator.SUBSCRIBER, Module.HSM
-    )
+    assert world.holder.state.keys["new"].protection == Protection(Operator.SUBSCRIBER, Operator.SUBSCRIBER, Module.HSM)
 
 
 # --- Taking up signing again ---------------------------------------------------------------------------------------

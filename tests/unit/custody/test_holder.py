@@ -158,8 +158,7 @@ def test_what_was_prepared_is_forgotten_in_the_end() -> None:
     world = World()
     for number in range(0, 300, 50):
         items = [
-            world.item(proof(body(parameters={"name": str(n)}), idempotency=str(n)))
-            for n in range(number, number + 50)
+            world.item(proof(body(parameters={"name": str(n)}), idempotency=str(n))) for n in range(number, number + 50)
         ]
         world.holder.sign(world.batch(*items))
     assert world.scheme.prepared == 300

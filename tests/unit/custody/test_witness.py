@@ -66,9 +66,7 @@ def test_two_roots_for_one_size_are_evidence_whatever_hashes_come_with_them() ->
         (replace(shown(4, 4), checkpoint=shown(4, 4).checkpoint.replace("\n4\n", "\n3\n")), VerificationError),
     ],
 )
-def test_what_anybody_could_have_sent_is_refused_but_no_evidence(
-    batch: LogAdvance, error: type[Exception]
-) -> None:
+def test_what_anybody_could_have_sent_is_refused_but_no_evidence(batch: LogAdvance, error: type[Exception]) -> None:
     with pytest.raises(error):
         advance(seen_of(ENTRIES[:5]), batch, LOG.verifier)
 

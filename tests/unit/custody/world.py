@@ -151,9 +151,7 @@ class PlainScheme:
     def __init__(self) -> None:
         self.prepared = 0
 
-    def prepare(
-        self, context: SignerContext, digest: DigestAlgorithm, parameters: Mapping[str, str]
-    ) -> PreparedScheme:
+    def prepare(self, context: SignerContext, digest: DigestAlgorithm, parameters: Mapping[str, str]) -> PreparedScheme:
         del digest
         if "bad" in parameters:
             raise InvalidRequestError("no parameter is called bad")
@@ -230,9 +228,7 @@ def proof(
     algorithm, sign = hs.signer(key)
     seconds = int(created.timestamp())
     fields = hs.sign_request("POST", authority, path, "", content, idempotency, name, seconds, sign, algorithm)
-    return ProofOfRequest(
-        "POST", authority, path, content, idempotency, fields["Signature-Input"], fields["Signature"]
-    )
+    return ProofOfRequest("POST", authority, path, content, idempotency, fields["Signature-Input"], fields["Signature"])
 
 
 def key_record(store: MemoryKeyStore, name: str, **changes: object) -> KeyRecord:

@@ -168,9 +168,7 @@ def test_a_batch_is_small_enough_for_its_answer(face: Face, monkeypatch: pytest.
     good(asyncio.run(face.ask(30, count=11)))  # a single request goes however large it is
 
 
-def test_a_key_holder_that_is_far_behind_is_brought_near_in_pieces(
-    face: Face, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_holder_that_is_far_behind_is_brought_near_in_pieces(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holder_module, "_MOST_HASHES", 50)
     monkeypatch.setattr(log_module, "_REMEMBERED", 20)
 
@@ -234,11 +232,11 @@ def test_a_key_holder_that_never_fits_is_reported_and_not_asked_for_ever(
 
 
 def test_a_log_from_a_backup_is_not_shown_to_the_key_holder(face: Face, tmp_path: Path) -> None:
-    good(asyncio.run(face.ask(1)))
+    good(asyncio.run(face.ask(1, 2, 3)))
     other = tmp_path / "backup"
     other.mkdir()
     restored = Face(other, face.world)
-    (result,) = asyncio.run(restored.ask(2))
+    (result,) = asyncio.run(restored.ask(4))
     assert isinstance(result, ConflictError)
     assert "backup" in result.hint
     assert not face.world.holder.snapshot().halted

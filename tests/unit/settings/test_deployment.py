@@ -4,7 +4,15 @@ import pytest
 from msgspec.structs import replace
 
 from sealwright.domain.errors import ConfigurationError
-from sealwright.settings import DeploymentSettings, Directories, KeyStores, Listen, load_deployment, save_deployment
+from sealwright.settings import (
+    Databases,
+    DeploymentSettings,
+    Directories,
+    KeyStores,
+    Listen,
+    load_deployment,
+    save_deployment,
+)
 
 SETTINGS = DeploymentSettings(
     url="https://localhost:8443",
@@ -76,3 +84,24 @@ def test_wrong_settings_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         save_deployment(replace(SETTINGS, url="https://localhost/"), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_role_may_have_its_database_elsewhere(tmp_path: Path) -> None:
+    assert "[databases]" not in save_deployment(SETTINGS, tmp_path).read_text()
+    url = "postgresql+psycopg://sign@db.example/sign"
+    text = save_deployment(replace(SETTINGS, databases=Databases(signing=url)), tmp_path).read_text()
+    assert f'[databases]\nsigning = "{url}"' in text
+    assert "keyholder" not in text[text.index("[databases]") :].split("[", 2)[1]
+    assert load_deployment(tmp_path).databases == Databases(signing=url)
+
+
+@pytest.mark.parametrize(
+    ("databases", "words"),
+    [
+        (Databases(ca="mysql://db/ca"), "begins with"),
+        (Databases(ca="sqlite:////srv/one.db", tsa="sqlite:////srv/one.db"), "same database"),
+    ],
+)
+def test_databases_are_of_a_known_kind_and_one_for_each_role(tmp_path: Path, databases: Databases, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        save_deployment(replace(SETTINGS, databases=databases), tmp_path)

@@ -80,9 +80,7 @@ class MemoryLog:
         self.known[identity] = EarlierRequest(request_sha256, event.records_version, placed.index, None, None)
         return placed
 
-    async def conclude(
-        self, identity: bytes, event: RequestCompleted | RequestFailed, response: bytes | None
-    ) -> Entry:
+    async def conclude(self, identity: bytes, event: RequestCompleted | RequestFailed, response: bytes | None) -> Entry:
         placed = self._append(event, "conclude")
         before = self.known[identity]
         self.known[identity] = EarlierRequest(

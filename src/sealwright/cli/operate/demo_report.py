@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from sealwright.cli.use.session import open_service
 from sealwright.client.sign import Failed, Signed
 from sealwright.client.verify import load_trust, verify_path
 from sealwright.domain.keys import SOFTWARE_WARNING
@@ -38,6 +39,7 @@ class Report:
     directory: Path
     settings: ClientSettings
     files: list[FileReport]
+    dual_control: bool
     ledger: str = ""
     ledger_holds: bool = False
 
@@ -70,6 +72,7 @@ class Report:
             "log": f"{self.settings.server}/log",
             "config": str(self.directory / "client.toml"),
             "passed": self.passed,
+            "dual_control": self.dual_control,
             "ledger_holds": self.ledger_holds,
             "files": [_file_json(file) for file in self.files],
         }
@@ -101,7 +104,7 @@ def collect(directory: Path, results: Sequence[Signed | Failed]) -> Report:
         verified = verify_path(result.task.target, trust, None, datetime.now(UTC))
         judged = _ask_osslsigncode(result.task.target, roots, crls)
         files.append(FileReport(result, verified.as_json(), str(verified.outcome), judged))
-    return Report(directory, settings, files)
+    return Report(directory, settings, files, open_service(settings).status().dual_control)
 
 
 def _verify_command(path: Path, roots: Path, crls: Path) -> list[str]:
@@ -139,7 +142,8 @@ def print_report(report: Report, *, running: bool) -> None:
         _print_file(file, file.result)
     click.echo()
     _row("ledger", report.ledger)
-    _row("dual control", "off: one operator decides alone (it can be turned on, never off again)")
+    control = "on" if report.dual_control else "off: one operator decides alone (it can be turned on, never off again)"
+    _row("dual control", control)
     click.echo(f"\n{SOFTWARE_WARNING}")
     click.secho("\ngo on with", bold=True)
     config = report.directory / "client.toml"

@@ -7,10 +7,10 @@ import click
 
 from sealwright.cli.use.administration import open_administrator
 from sealwright.cli.use.session import open_settings, with_config
-from sealwright.domain.errors import ConfigurationError, ConflictError, SecondSignatureError
+from sealwright.domain.errors import ConfigurationError, ConflictError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from sealwright.settings import ClientSettings
 
 
 @click.group("operators")
@@ -18,60 +18,91 @@ def command() -> None:
     """As an administrator, enrol and revoke administrators, and turn dual control on."""
 
 
+@command.command("new-key")
+@click.argument("directory", type=click.Path(path_type=Path))
+def new_key(directory: Path) -> None:
+    """Make an operator's key in DIRECTORY, on the operator's own machine; only `operator.pub` is handed on."""
+    from sealwright.settings import make_private_directory  # noqa: PLC0415 - `--help` does not need it
+
+    key_file, public_file = directory / "operator.key", directory / "operator.pub"
+    for file in (key_file, public_file):
+        if file.exists():
+            raise ConflictError(f"{file} exists already", hint="name another directory")
+    make_private_directory(directory)
+    _new_key(key_file, public_file)
+    click.echo(f"hand on {public_file}; an administrator runs: sealwright operators enrol NAME {public_file} --out DIR")
+
+
 @command.command("enrol")
 @click.argument("name")
+@click.argument("public_key", type=click.Path(path_type=Path))
 @click.option(
-    "--out", "directory", required=True, type=click.Path(path_type=Path), help="Where their key and client.toml go."
+    "--out", "directory", type=click.Path(path_type=Path), help="Write a client.toml for them, and what it names, here."
 )
 @with_config
-def enrol(name: str, directory: Path, config: Path | None) -> None:
-    """Make an administrator's key for NAME, and make it known to the key holder.
+def enrol(name: str, public_key: Path, directory: Path | None, config: Path | None) -> None:
+    """Make the operator NAME known to the key holder as an administrator, by the PUBLIC_KEY they handed on.
 
-    Let the person run this on their own machine and keep the directory: the key signs in their name.
+    The client.toml in --out expects `operator.key` beside it: they put it there, on their own machine.
     """
-    import msgspec  # noqa: PLC0415 - `--help` does not need it
-
-    from sealwright.cli.use.workloads import carried  # noqa: PLC0415 - the same
-    from sealwright.domain.actions import EnrolPrincipal  # noqa: PLC0415 - the same
-    from sealwright.settings import make_private_directory, save_client  # noqa: PLC0415 - the same
+    from sealwright.domain.actions import EnrolPrincipal  # noqa: PLC0415 - `--help` does not need it
 
     settings = open_settings(config)
     administrator = open_administrator(settings)
     owner = administrator.service.whoami().subscriber
-    key_file, client_file = directory / "operator.key", directory / "client.toml"
-    for file in (key_file, client_file):
-        if file.exists():
-            raise ConflictError(f"{file} exists already", hint="name another directory with --out")
+    public = _read_public_key(public_key)
+    if directory is not None:
+        _write_settings(settings, name, directory)
+    administrator.carry_out(
+        EnrolPrincipal(name=name, kind="person", subscriber=owner, public_key=public, administrator=True)
+    )
+    click.echo(f"operator {name} is enrolled")
+
+
+def _write_settings(settings: "ClientSettings", name: str, directory: Path) -> None:
+    import msgspec  # noqa: PLC0415 - `--help` does not need it
+
+    from sealwright.cli.use.workloads import carried  # noqa: PLC0415 - the same
+    from sealwright.settings import make_private_directory, save_client  # noqa: PLC0415 - the same
+
+    client_file = directory / "client.toml"
+    if client_file.exists():
+        raise ConflictError(f"{client_file} exists already", hint="name another directory with --out")
     make_private_directory(directory)
-    public = _new_key(key_file)
     own = msgspec.structs.replace(
         carried(settings, directory),
         workload="",
         workload_key=None,
         administrator=name,
-        administrator_key=Path(key_file.name),
+        administrator_key=Path("operator.key"),
     )
     save_client(own, client_file)
-    action = EnrolPrincipal(name=name, kind="person", subscriber=owner, public_key=public, administrator=True)
+
+
+def _read_public_key(path: Path) -> bytes:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - slow to import
+
     try:
-        administrator.carry_out(action)
-    except SecondSignatureError:
-        click.echo(f"the key of {name} is in {directory}; it counts once a second operator has signed")
-        raise
-    click.echo(f"operator {name} is enrolled; their key is in {directory}")
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} holds no public key in PEM: {error}") from None
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _new_key(path: Path) -> bytes:
-    """Make a P-256 key in a file of mode 0600 and return its public half (SubjectPublicKeyInfo, DER)."""
+def _new_key(key_file: Path, public_file: Path) -> None:
+    """Make a P-256 key in a file of mode 0600, and its public half (PEM) in another."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - slow to import
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key  # noqa: PLC0415 - the same
 
     from sealwright.settings import atomic_write  # noqa: PLC0415 - the same
 
-    key: EllipticCurvePrivateKey = generate_private_key(SECP256R1())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    atomic_write(path, pem)
-    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    key = generate_private_key(SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    atomic_write(key_file, private)
+    atomic_write(public_file, public, 0o644)
 
 
 @command.command("revoke")

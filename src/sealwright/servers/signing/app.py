@@ -293,13 +293,14 @@ def _text(status: int, text: str) -> Answer:
 
 def _tile_of(name: str) -> tuple[int, int, int]:
     """Read `<level>/<index in groups of three digits>[.p/<width>]` (C2SP tlog-tiles)."""
+    if not name.isascii():  # other scripts have digits too
+        raise NotFoundError("this is no tile's name")
     path, partial, width_text = name.partition(".p/")
     level_text, _, index_text = path.partition("/")
     groups = index_text.split("/")
     digits = [group.removeprefix("x") for group in groups]
     well_formed = (
-        name.isascii()
-        and level_text.isdigit()
+        level_text.isdigit()
         and len(level_text) <= 2  # noqa: PLR2004 - levels 0 to 63
         and 0 < len(groups) <= 6  # noqa: PLR2004 - indexes below 10^18
         and all(len(part) == 3 and part.isdigit() for part in digits)  # noqa: PLR2004 - groups of three digits

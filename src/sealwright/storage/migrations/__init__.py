@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData
 
+from sealwright.domain.errors import ConfigurationError
 from sealwright.storage.tables import ca, keyholder, signing, tsa
 
 METADATA: Final[dict[str, MetaData]] = {
@@ -33,9 +34,17 @@ def migrate(engine: Engine, role: str) -> bool:
 
 
 def pending(connection: Connection, role: str) -> Sequence[str]:
-    """Return the versions that a database lacks, oldest first; all of them if it is empty."""
+    """Return the versions that a database lacks, oldest first; all of them if it is empty.
+
+    Raises ConfigurationError if the database is newer than this program.
+    """
     scripts = ScriptDirectory.from_config(_config(role))
     current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise ConfigurationError(
+            f"the {role} database has the schema {current!r}, which is newer than this program",
+            hint="use the version of sealwright that made it, or a newer one",
+        )
     missing = [script.revision for script in scripts.iterate_revisions("head", current or "base")]
     return missing[::-1]
 

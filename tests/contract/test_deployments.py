@@ -1,0 +1,51 @@
+"""A deployment whose databases are named in its settings is made, migrated, examined and proved like any other."""
+
+from pathlib import Path
+
+import pytest
+from tests.contract.conftest import NewDatabase
+
+from sealwright.cli.main import run
+from sealwright.servers.audit import audit
+from sealwright.servers.checks import FAULT, examine, refuse_old_schema
+from sealwright.servers.deployment import Deployment
+from sealwright.servers.initialise import Initialiser, Plan
+from sealwright.settings import Databases, DeploymentSettings, KeyStores, Listen, save_deployment
+
+
+@pytest.fixture
+def deployment(new_database: NewDatabase, tmp_path: Path) -> Deployment:
+    directory = tmp_path / "deployment"
+    directory.mkdir(mode=0o700)
+    settings = DeploymentSettings(
+        url="https://localhost:8443",
+        plain_url="http://localhost:8444",
+        log_origin="localhost/sealwright/test",
+        subscriber="first",
+        listen=Listen(port=8443, plain_port=8444),
+        key_stores=KeyStores(
+            keyholder="software:keyholder/keys?passphrase-file=keyholder/passphrase",
+            ca="software:ca/keys?passphrase-file=ca/passphrase",
+            tsa="software:tsa/keys?passphrase-file=tsa/passphrase",
+        ),
+        databases=Databases(**{role: new_database() for role in Databases.__struct_fields__}),
+    )
+    save_deployment(settings, directory)
+    return Initialiser(Plan(directory, key_algorithm="p-256"), lambda _step: None).run()
+
+
+def test_a_prepared_deployment_is_completed_in_its_databases(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse_old_schema(deployment)
+    assert not list(deployment.directory.rglob("*.db"))
+    assert [finding for finding in examine(deployment) if finding.level == FAULT] == []
+    result = audit(deployment, lambda *_: None)
+    assert result.holds
+    assert {log.role for log in result.logs} == set(Databases.__struct_fields__)
+    assert result.uses == {"default": 0}
+    assert run(["migrate", str(deployment.directory)]) == 0
+    assert capsys.readouterr().out.count("up to date") == 4
+    again = Initialiser(Plan(deployment.directory, key_algorithm="p-256"), lambda _step: None)
+    again.run()
+    assert not again.changed
