@@ -36,15 +36,19 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("demo") / "d"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sealwright", "demo", "--json", "--serve", "--dir", str(directory)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    told = directory.parent / "stderr"
+    with told.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sealwright", "demo", "--json", "--serve", "--dir", str(directory)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
     assert process.stdout is not None
     try:
-        report = json.loads(process.stdout.readline())
-        yield Demo(process, report, House(directory, directory / "serve.log"))
+        line = process.stdout.readline()
+        if not line.endswith(b"}\n"):
+            raise AssertionError((line + process.stdout.read()).decode() + told.read_text())
+        yield Demo(process, json.loads(line), House(directory, directory / "serve.log"))
     finally:
         process.terminate()
         process.wait(_STOPPED_WITHIN)

@@ -38,7 +38,7 @@ def postgres_socket() -> Iterator[Path]:
     programs = _programs()
     if programs is None or not (programs / "initdb").exists():
         pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="sealwright-pg-", dir="/tmp"))  # noqa: S108 - a socket's path must be short
+    folder = Path(tempfile.mkdtemp(prefix="sealwright-pg-", dir="/tmp"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     run = {"check": True, "capture_output": True, "timeout": 120, "cwd": "/"}

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
-from tests.contract.conftest import NewDatabase
-from tests.unit.custody.world import LOG, MemoryKeyStore, key_record, principals, seen_of
 
 from sealwright.domain.errors import ConfigurationError, ConflictError
 from sealwright.domain.events import AdministratorActed, LogHalted, decode_event
@@ -15,6 +13,8 @@ from sealwright.domain.records import CustodyState, PolicyRecord, Uses
 from sealwright.storage.keyholder import KeyHolderDatabase
 from sealwright.storage.migrations import METADATA, migrate
 from sealwright.storage.role_log import LogReader
+from tests.contract.conftest import NewDatabase
+from tests.unit.custody.world import LOG, MemoryKeyStore, key_record, principals, seen_of
 
 MOMENT = "2026-11-23T12:00:00.000000Z"
 EVENT = AdministratorActed(time=MOMENT, administrators=["alice"], action="x", subject="", request="", records_version=1)

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from tests.contract.conftest import NewDatabase
-from tests.unit.custody.world import LOG
 
 from sealwright.domain.errors import ConfigurationError, NotFoundError, UnavailableError
 from sealwright.domain.events import AnyEvent, RequestFailed, RequestIntended, ServiceStarted
@@ -20,6 +18,8 @@ from sealwright.storage.role_log import LogReader, RoleLog
 from sealwright.storage.signing import Conclude, Intend, Note, SigningDatabase, Written
 from sealwright.structures.merkle import Frontier, check_inclusion, leaf_hash
 from sealwright.structures.tlog import open_checkpoint
+from tests.contract.conftest import NewDatabase
+from tests.unit.custody.world import LOG
 
 MOMENT = "2026-11-23T12:00:00.000000Z"
 Open = Callable[[str], Engine]
@@ -111,9 +111,14 @@ def test_two_writers_take_turns(url: str, open_database: Open) -> None:
 def test_a_transaction_that_fails_leaves_nothing(url: str, open_database: Open) -> None:
     engine = open_database(url)
     tables = LedgerTables(METADATA["signing"])
-    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
-        tables.append(connection, [b"{}"], LOG, tables.head(connection, lock=True))
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with engine.begin() as connection:
+            tables.append(connection, [b"{}"], LOG, tables.head(connection, lock=True))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert SigningDatabase(engine, LOG).head().size == 0
 
 

@@ -6,9 +6,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
-from tests.contract.conftest import NewDatabase
 
 from sealwright.storage.migrations import METADATA, migrate, pending
+from tests.contract.conftest import NewDatabase
 
 
 @pytest.mark.parametrize("role", METADATA)

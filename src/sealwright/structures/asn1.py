@@ -75,7 +75,10 @@ def decode(cls: type[_T], data: bytes) -> _T:
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Return identifier octet, length and the parts joined."""
     contents = b"".join(parts)
-    return bytes((tag,)) + encode_length(len(contents)) + contents
+    size = len(contents)
+    if size < 0x80:  # noqa: PLR2004 - X.690 8.1.3.4: the short form, written here because most elements have it
+        return bytes((tag, size)) + contents
+    return bytes((tag,)) + encode_length(size) + contents
 
 
 def sequence_of(*parts: bytes) -> bytes:

@@ -83,7 +83,7 @@ class OpusInfo:
 class IndirectDataTemplate:
     """SpcIndirectDataContent of PE files for one digest algorithm: all but the digest is prepared once."""
 
-    __slots__ = ("_algorithm", "_encapsulated", "_header_size", "_prefix")
+    __slots__ = ("_algorithm", "_encapsulated", "_hashed")
 
     def __init__(self, algorithm: "DigestAlgorithm") -> None:
         content = asn1.encode(
@@ -106,15 +106,15 @@ class IndirectDataTemplate:
         element = ber.read(content)
         self._algorithm = algorithm
         # The digest stands last, so that one prefix serves every file.
-        self._prefix = content[: -algorithm.size]
-        self._header_size = element.body
+        self._hashed = new_hash(algorithm.value, content[element.body : -algorithm.size])
         encapsulated = asn1.sequence_of(asn1.oid(oids.SPC_INDIRECT_DATA), asn1.explicit(0, content))
         self._encapsulated = encapsulated[: -algorithm.size]
 
     def content_digest(self, digest: bytes) -> bytes:
         """Hash the content's value, as messageDigest wants it. Raises DigestLengthError."""
-        content = self._prefix + self._algorithm.check(digest)
-        return new_hash(self._algorithm.value, content[self._header_size :]).digest()
+        hashed = self._hashed.copy()
+        hashed.update(self._algorithm.check(digest))
+        return hashed.digest()
 
     def encapsulated(self, digest: bytes) -> bytes:
         """Return the ContentInfo inside SignedData. Raises DigestLengthError."""

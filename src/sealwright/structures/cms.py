@@ -57,7 +57,15 @@ class SignerTemplate:
     3 for CMS content types other than id-data (RFC 5652, section 5.1).
     """
 
-    __slots__ = ("_content_type", "_head", "_middle", "_signature_algorithm", "_signer_head", "digest")
+    __slots__ = (
+        "_content_type",
+        "_digest_head",
+        "_head",
+        "_middle",
+        "_signature_algorithm",
+        "_signer_head",
+        "digest",
+    )
 
     def __init__(
         self,
@@ -74,6 +82,8 @@ class SignerTemplate:
         digest_der = digest_algorithm_der(digest)
         identifier = sequence_of(leaf.issuer.public_bytes(), integer(leaf.serial_number))
         self._content_type = attribute(oids.CONTENT_TYPE, oid(content_type))
+        # The digest stands last, and always has the same length.
+        self._digest_head = attribute(oids.MESSAGE_DIGEST, octet_string(bytes(digest.size)))[: -digest.size]
         self._head = integer(version) + set_of(digest_der)
         self._middle = tlv(0xA0, *sorted(chain)) if embed else b""
         self._signer_head = integer(1) + identifier + digest_der
@@ -82,9 +92,11 @@ class SignerTemplate:
         )
 
     def signed_attributes(self, content_digest: bytes, *others: bytes) -> bytes:
-        """Return the signed attributes as the SET OF that is hashed and signed (RFC 5652, section 5.4)."""
-        digest = attribute(oids.MESSAGE_DIGEST, octet_string(content_digest))
-        return set_of(self._content_type, digest, *others)
+        """Return the signed attributes as the SET OF that is hashed and signed (RFC 5652, section 5.4).
+
+        Raises DigestLengthError if the content's digest is not by the template's algorithm.
+        """
+        return set_of(self._content_type, self._digest_head + self.digest.check(content_digest), *others)
 
     def assemble(self, encapsulated: bytes, signed: bytes, signature: bytes, unsigned: Sequence[bytes] = ()) -> bytes:
         """Return the ContentInfo around the encapsulated content (DER), the signed attributes and signature."""

@@ -127,7 +127,7 @@ def inclusion_proof(index: int, size: int, subtree: Subtree) -> list[bytes]:
     path: list[bytes] = []
     low, high = 0, size
     while high - low > 1:
-        middle = low + split(high - low)
+        middle = low + (1 << (high - low - 1).bit_length() - 1)  # as `split`, written out: two proofs a request
         if index < middle:
             path.append(subtree(middle, high))
             high = middle

@@ -6,23 +6,6 @@ from datetime import timedelta
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.unit.custody.world import (
-    ALICE,
-    BOB,
-    CAROL,
-    CI,
-    DEPLOYMENT,
-    HELD,
-    NOW,
-    OTHER,
-    MemoryKeyStore,
-    World,
-    act,
-    chain_for,
-    principals,
-    seen_of,
-    spki,
-)
 
 from sealwright.domain.actions import (
     AnyAction,
@@ -49,6 +32,23 @@ from sealwright.domain.events import AdministratorActed, AdministratorRefused
 from sealwright.domain.keys import KeyState, Lifetime, Module, Operator, Protection
 from sealwright.domain.messages import AdminEnvelope, Authorisation
 from sealwright.domain.records import PrincipalRecord
+from tests.unit.custody.world import (
+    ALICE,
+    BOB,
+    CAROL,
+    CI,
+    DEPLOYMENT,
+    HELD,
+    NOW,
+    OTHER,
+    MemoryKeyStore,
+    World,
+    act,
+    chain_for,
+    principals,
+    seen_of,
+    spki,
+)
 
 ADMIN = ("alice", ALICE)
 SECOND = PrincipalRecord("bob", "person", "acme", spki(BOB), administrator=True)
@@ -292,8 +292,7 @@ ALLOWED = {
 def test_a_key_changes_its_state_only_along_its_life(before: KeyState, after: KeyState) -> None:
     world = World()
     record = msgspec.structs.replace(world.holder.state.keys["release"], state=before)
-    world.store.state = msgspec_state(world, record)
-    world.restarted()
+    world.put(keys={"release": record})
     if (before, after) in ALLOWED:
         assert world.holder.administer(act(state_of("release", after), ADMIN)).key
         assert world.holder.state.keys["release"].state is after
@@ -302,12 +301,6 @@ def test_a_key_changes_its_state_only_along_its_life(before: KeyState, after: Ke
             world.holder.administer(act(state_of("release", after), ADMIN))
     gone = KeyState.DESTROYED in {before, world.holder.state.keys["release"].state}
     assert ("release" in world.key_store.keys) is not gone
-
-
-def msgspec_state(world: World, record: object) -> object:
-    from dataclasses import replace  # noqa: PLC0415 - only here
-
-    return replace(world.store.state, keys={"release": record})  # type: ignore[dict-item] # a changed record
 
 
 def test_a_key_without_a_valid_state_cannot_be_certified() -> None:

@@ -5,19 +5,6 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from tests.unit.custody.world import (
-    ALICE,
-    AUTHORITY,
-    CI,
-    NOW,
-    OTHER,
-    World,
-    body,
-    key_record,
-    principals,
-    proof,
-    spki,
-)
 
 from sealwright.custody.checks import PROOF_TOLERANCE, Admitted, check_request
 from sealwright.domain.errors import (
@@ -35,6 +22,19 @@ from sealwright.domain.keys import KeyState
 from sealwright.domain.messages import Artifact, ProofOfRequest, SignItem
 from sealwright.domain.records import PrincipalRecord
 from sealwright.structures import http_signatures as hs
+from tests.unit.custody.world import (
+    ALICE,
+    AUTHORITY,
+    CI,
+    NOW,
+    OTHER,
+    World,
+    body,
+    key_record,
+    principals,
+    proof,
+    spki,
+)
 
 
 def check(world: World, item: SignItem) -> Admitted:
@@ -185,7 +185,7 @@ def test_a_key_that_does_not_exist_is_not_found() -> None:
 )
 def test_a_request_that_breaks_a_rule_is_refused(changes: dict[str, object], error: type[SealwrightError]) -> None:
     world = World()
-    signed = proof(body(**changes))
+    signed = proof(body(1, **changes))
     with pytest.raises(error):
         check(world, world.item(signed, world.intent(proof())))
 

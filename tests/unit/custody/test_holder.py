@@ -9,20 +9,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from tests.unit.custody.test_checks import negated
-from tests.unit.custody.world import (
-    ALICE,
-    LOG,
-    WITNESS,
-    World,
-    act,
-    body,
-    chain_for,
-    key_record,
-    proof,
-    seen_of,
-    spki,
-)
 
 from sealwright.custody.state import key_view
 from sealwright.domain.actions import ClearHalt
@@ -37,6 +23,20 @@ from sealwright.domain.keys import SOFTWARE_WARNING, KeyAlgorithm, Lifetime
 from sealwright.domain.messages import IssueAnswer, IssueRequest, LogAdvance, SignAnswer
 from sealwright.domain.records import CustodyState, PrincipalRecord
 from sealwright.structures.merkle import Frontier, leaf_hash
+from tests.unit.custody.test_checks import negated
+from tests.unit.custody.world import (
+    ALICE,
+    LOG,
+    WITNESS,
+    World,
+    act,
+    body,
+    chain_for,
+    key_record,
+    proof,
+    seen_of,
+    spki,
+)
 
 
 def opened(world: World, answer: SignAnswer, entry: bytes, name: str = "release") -> list[bytes]:
@@ -74,7 +74,7 @@ def test_uses_are_durable_before_a_key_is_used() -> None:
         world.store.happened.append("sign")
         return used(digest, algorithm)  # type: ignore[arg-type] # handed on as it came
 
-    key.sign = sign  # type: ignore[method-assign, assignment] # watched
+    key.sign = sign  # type: ignore[method-assign] # watched
     world.holder.sign(world.batch(world.item(proof(body(2)))))
     assert world.store.happened == ["use", "sign", "sign"]
 
@@ -131,10 +131,10 @@ def test_a_key_that_fails_answers_for_itself() -> None:
     world = World()
     world.put(keys={**world.holder.state.keys, "second": key_record(world.key_store, "second")})
 
-    def fail(digest: bytes, algorithm: object) -> bytes:
+    def fail(_digest: bytes, _algorithm: object) -> bytes:
         raise UnavailableError("the token was pulled out", retry_after=9)
 
-    world.key_store.keys["second"].sign = fail  # type: ignore[method-assign] # broken
+    world.key_store.keys["second"].sign = fail  # type: ignore[method-assign, assignment] # broken
     items = [world.item(proof(body(2, key="second"), idempotency="2")), world.item(proof())]
     answers = world.holder.sign(world.batch(*items)).answers
     assert (answers[0].signatures, answers[0].code, answers[0].retry_after) == ([], "unavailable", 9)
@@ -221,7 +221,7 @@ def test_a_certificate_that_cannot_be_read_is_not_signed_with() -> None:
     world = World()
     ephemeral(world)
     for chain in ([], [b"\x30\x00"]):
-        world.issue = lambda requests, chain=chain: [IssueAnswer(chain) for _ in requests]  # type: ignore[misc]
+        world.issue = lambda requests, chain=chain: [IssueAnswer(chain) for _ in requests]
         item = world.item(proof(body(key="once"), idempotency=str(len(chain))))
         answer = world.holder.sign(world.batch(item)).answers[0]
         assert (answer.signatures, answer.code) == ([], "unavailable")

@@ -5,7 +5,6 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.unit.custody.world import DEPLOYMENT, LOG, World, raw, seen_of
 
 from sealwright.custody.witness import MAX_HASHES, advance, open_log
 from sealwright.domain.errors import InvalidRequestError, LogMistrustedError, MalformedError, VerificationError
@@ -14,6 +13,7 @@ from sealwright.domain.records import SeenLog
 from sealwright.structures.merkle import Frontier, leaf_hash
 from sealwright.structures.note import Verifier
 from sealwright.structures.tlog import LogSigner
+from tests.unit.custody.world import DEPLOYMENT, LOG, World, raw, seen_of
 
 ENTRIES = [bytes([number]) for number in range(20)]
 LEAVES = [leaf_hash(entry) for entry in ENTRIES]

@@ -12,9 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import NameOID
-from tests.unit.timestamping.pki import MemoryKey
 
-from sealwright.contracts import PreparedScheme, SignerContext
+from sealwright.contracts import PreparedScheme
 from sealwright.custody.administration import Administration
 from sealwright.custody.holder import KeyHolder, Surroundings
 from sealwright.custody.use import Task
@@ -47,8 +46,9 @@ from sealwright.domain.messages import (
     PrincipalView,
     ProofOfRequest,
     SignBatch,
-    SignItem,
+    SignerContext,
     SigningRequestBody,
+    SignItem,
 )
 from sealwright.domain.records import CustodyState, KeyRecord, PolicyRecord, PrincipalRecord, SeenLog, Uses
 from sealwright.structures import http_signatures as hs
@@ -56,6 +56,7 @@ from sealwright.structures.merkle import Frontier, leaf_hash, root_of
 from sealwright.structures.note import Verifier
 from sealwright.structures.signing_requests import proof_sha256
 from sealwright.structures.tlog import LogSigner
+from tests.unit.timestamping.pki import MemoryKey
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 AUTHORITY = "sign.example.org"
@@ -301,10 +302,13 @@ class World:
             scheme=lambda _name: self.scheme,
             decide=self._decide,
             load_key=hs.load_public_key,
-            issue_all=lambda requests: (self.issue or _issue)(requests),
+            issue_all=self._issue_all,
             run_all=_run_all,
             clock=lambda: self.now,
         )
+
+    def _issue_all(self, requests: Sequence[IssueRequest]) -> Sequence[IssueAnswer | SealwrightError]:
+        return (self.issue or _issue)(requests)
 
     def _decide(self, action: str, principal: PrincipalView, key: KeyView, context: Mapping[str, object]) -> str:
         assert (action, principal.subscriber, key.subscriber) == ("sign", "acme", "acme")

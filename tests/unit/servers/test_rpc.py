@@ -215,8 +215,8 @@ def test_a_thread_calls_as_an_event_loop_does(blocking_server: Path, monkeypatch
     with pytest.raises(UnavailableError) as caught:
         client.call(1, b"ours")
     assert caught.value.retry_after == 7
+    monkeypatch.setattr(rpc, "MAX_FRAME", 10)
     with pytest.raises(TooLargeError):
-        monkeypatch.setattr(rpc, "MAX_FRAME", 10)
         client.call(1, bytes(11))
     client.close()
     assert client.call(1, b"ab") == b"ba"

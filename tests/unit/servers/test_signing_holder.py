@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.custody.world import AUTHORITY, LOG, NOW, WITNESS, World, act, body, proof
-from tests.unit.custody.world import ALICE as ADMIN_KEY
 
 from sealwright.domain.actions import ClearHalt, SetPolicy
 from sealwright.domain.errors import (
@@ -33,6 +31,8 @@ from sealwright.storage.role_log import LogReader
 from sealwright.storage.signing import SigningDatabase
 from sealwright.structures.merkle import check_inclusion, leaf_hash
 from sealwright.structures.tlog import open_checkpoint
+from tests.unit.custody.world import ALICE as ADMIN_KEY
+from tests.unit.custody.world import AUTHORITY, LOG, NOW, WITNESS, World, act, body, proof
 
 STARTED = ServiceStarted(time="2026-11-23T12:00:00.000000Z", role="signing", version="1")
 
@@ -320,7 +320,7 @@ def test_closing_finishes_what_was_begun(face: Face) -> None:
     async def main() -> None:
         await face.holder.refresh()
         asked = asyncio.create_task(face.ask(1, 2, 3))
-        while not face.holder._waiting and face.holder._running is None:
+        while face.holder._running is None:  # noqa: ASYNC110 - what is waited for is no event
             await asyncio.sleep(0)
         await face.holder.close()
         good(await asked)

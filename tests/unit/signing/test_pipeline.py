@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.custody.world import CI, LOG, NOW, MemoryKeyStore, body, key_record, proof, spki
 
 from sealwright.custody.state import key_view
 from sealwright.domain.errors import (
@@ -36,6 +35,7 @@ from sealwright.signing.refusals import AnonymousRefusals
 from sealwright.signing.steps import Authenticated, Completed, Received, Recorded, Records
 from sealwright.structures.merkle import Frontier, leaf_hash, root_of
 from sealwright.structures.signing_requests import proof_sha256
+from tests.unit.custody.world import CI, LOG, NOW, MemoryKeyStore, body, key_record, proof, spki
 
 CHECKPOINT = LOG.checkpoint(Frontier())
 PRINCIPAL = PrincipalView("ci", "workload", "acme", spki(CI))
@@ -214,7 +214,7 @@ def test_the_same_request_at_the_same_time_is_worked_on_once() -> None:
     async def both() -> None:
         world.holder.gate = asyncio.Event()
         first = asyncio.create_task(world.pipeline.run(Received(proof())))
-        while not world.holder.asked:
+        while not world.holder.asked:  # noqa: ASYNC110 - what is waited for is no event
             await asyncio.sleep(0)
         with pytest.raises(UnavailableError) as caught:
             await world.pipeline.run(Received(proof()))

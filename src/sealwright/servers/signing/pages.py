@@ -15,6 +15,14 @@ NEXT_STEP = {
     Kind.UNAVAILABLE: "Send the same request again, with the same idempotency key, after the time in Retry-After.",
     Kind.INTERNAL: "The operator finds the cause in the log of the service.",
 }
+NEXT_STEP_OF_CODE = {
+    "log-mistrusted": "Tell the operator: nothing is signed until the log was investigated and the halt was cleared.",
+    "second-signature": "Let a second operator look at the request that was left in a file, and sign it too.",
+    "configuration": "Mend the setting, file or address that the detail names.",
+    "weak-digest": "Use SHA-256, SHA-384 or SHA-512.",
+}
+"""Where the advice for a kind of error would lead astray."""
+
 _STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.6 system-ui,sans-serif;max-width:40rem;margin:4rem auto;"
     "padding:0 1rem}code{font-size:1.1em}small{opacity:.7}"
@@ -35,12 +43,17 @@ def problem_page(code: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     return 200, headers, html.encode()
 
 
+def next_step(code: str, kind: Kind) -> str:
+    """Return what to do about an error."""
+    return NEXT_STEP_OF_CODE.get(code, NEXT_STEP[kind])
+
+
 def page(code: str, kind: type[SealwrightError]) -> str:
     """Return the HTML of one code's page."""
     meaning = escape(" ".join((kind.__doc__ or "").split()))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(code)} - Sealwright</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<h1><code>{escape(code)}</code></h1><p>{meaning}</p><h2>What to do</h2><p>{escape(NEXT_STEP[kind.kind])}</p>"
+        f"<h1><code>{escape(code)}</code></h1><p>{meaning}</p><h2>What to do</h2><p>{escape(next_step(code, kind.kind))}</p>"
         f"<p><small>HTTP status {STATUS[kind.kind]}</small></p></html>"
     )
