@@ -6,9 +6,10 @@ import pytest
 
 from sealwright.cli.main import run
 from sealwright.servers.audit import audit
-from sealwright.servers.checks import FAULT, examine, refuse_old_schema
+from sealwright.servers.checks import FAULT, examine
 from sealwright.servers.deployment import Deployment
 from sealwright.servers.initialise import Initialiser, Plan
+from sealwright.servers.schema import refuse_old_schema
 from sealwright.settings import Databases, DeploymentSettings, KeyStores, Listen, save_deployment
 from tests.contract.conftest import NewDatabase
 
@@ -34,8 +35,6 @@ def deployment(new_database: NewDatabase, tmp_path: Path) -> Deployment:
     return Initialiser(Plan(directory, key_algorithm="p-256"), lambda _step: None).run()
 
 
-# `init` opens each database several times and ends; it does not close what the end of the process closes.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_prepared_deployment_is_completed_in_its_databases(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Engine
 
 from sealwright.domain.errors import SealwrightError
 from sealwright.domain.events import IssuanceRefused, timestamp
@@ -70,9 +71,9 @@ class Records:
 class Works:
     """The CA's rooms wired together over a deployment's files; also used by `init`."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, engine: Engine) -> None:
         self.deployment = deployment
-        self.database = AuthorityDatabase(deployment.engine("ca"), deployment.log_signer("ca"), utc_now)
+        self.database = AuthorityDatabase(engine, deployment.log_signer("ca"), utc_now)
         self.records = Records(self.database)
         self.key_store = open_key_store(deployment.settings.key_stores.ca, deployment.directory)
         self.builder = HierarchyBuilder(
@@ -163,7 +164,7 @@ async def main(deployment: Deployment, listener: socket.socket, *, supervised: b
     stop.listen(supervised=supervised)
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="ca")
-    works = await loop.run_in_executor(thread, Works, deployment)
+    works = await loop.run_in_executor(thread, Works, deployment, deployment.engine("ca"))
     authority = await loop.run_in_executor(thread, works.authority)
     await loop.run_in_executor(thread, works.publish_crls)
 

@@ -15,8 +15,9 @@ from sealwright.issuance.hierarchy import ROOT_LABEL
 from sealwright.keystores import open_key_store
 from sealwright.servers.ca import LABELS, ONLINE
 from sealwright.servers.deployment import Deployment, utc_now
+from sealwright.servers.schema import refuse_old_schema
 from sealwright.storage.keyholder import KeyHolderDatabase
-from sealwright.storage.migrations import METADATA, pending
+from sealwright.storage.schema import NEWEST
 from sealwright.structures.note import Verifier
 
 OK, NOTE, WARNING, FAULT = "ok", "note", "warning", "fault"
@@ -30,17 +31,6 @@ class Finding:
     level: str
     what: str
     advice: str = ""
-
-
-def refuse_old_schema(deployment: Deployment) -> None:
-    """Raise ConfigurationError that names `sealwright migrate` if a database has an older schema."""
-    for role in METADATA:
-        with deployment.reader(role).connect() as connection:
-            if pending(connection, role):
-                raise ConfigurationError(
-                    f"the {role} database has an older schema than this program",
-                    hint=f"stop the deployment, make a backup, then run: sealwright migrate {deployment.directory}",
-                )
 
 
 def examine(deployment: Deployment) -> Iterator[Finding]:
@@ -85,7 +75,7 @@ def _permissions(deployment: Deployment) -> Iterator[Finding]:
 
 def _schemas(deployment: Deployment) -> Iterator[Finding]:
     refuse_old_schema(deployment)
-    yield Finding(OK, f"{len(METADATA)} databases have this version's schema")
+    yield Finding(OK, f"{len(NEWEST)} databases have this version's schema")
 
 
 def _certificates(deployment: Deployment) -> Iterator[Finding]:

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from sqlalchemy import Engine
 
 from sealwright.contracts import KeyStore, SigningKey
+from sealwright.custody.holder import KeyHolder
 from sealwright.domain.actions import (
     AdminRequest,
     AnyAction,
@@ -95,6 +97,9 @@ class Initialiser:
     plan: Plan
     progress: Callable[[str], None]
     changed: bool = field(default=False, init=False)
+    _engines: list[Engine] = field(default_factory=list, init=False)
+    _made_holder: KeyHolder | None = field(default=None, init=False)
+    _made_works: Works | None = field(default=None, init=False)
 
     def run(self) -> Deployment:
         """Create what is missing and return the deployment. Raises ConfigurationError rather than overwrite."""
@@ -112,7 +117,23 @@ class Initialiser:
             self._client,
         ):
             step(deployment)
+        for engine in self._engines:
+            engine.dispose()
         return deployment
+
+    def _engine(self, deployment: Deployment, role: str) -> Engine:
+        self._engines.append(deployment.engine(role))
+        return self._engines[-1]
+
+    def _holder(self, deployment: Deployment) -> KeyHolder:
+        if self._made_holder is None:
+            self._made_holder = build_keyholder(deployment, self._engine(deployment, "keyholder"))
+        return self._made_holder
+
+    def _works(self, deployment: Deployment) -> Works:
+        if self._made_works is None:
+            self._made_works = Works(deployment, self._engine(deployment, "ca"))
+        return self._made_works
 
     def _step(self, what: str) -> None:
         self.changed = True
@@ -208,7 +229,7 @@ class Initialiser:
         if all((directory / f"{label}.cer").exists() for label in LABELS):
             return
         self._step("root, code signing CA and timestamp CA")
-        works = Works(deployment)
+        works = self._works(deployment)
         store = works.key_store
         keys = HierarchyKeys(
             root=_open_or_create(store, "root", KeyAlgorithm.P384),
@@ -240,7 +261,7 @@ class Initialiser:
     def _issue(
         self, deployment: Deployment, public_key: bytes, profile: str, subject: dict[str, str], module: Module
     ) -> list[bytes]:
-        works = Works(deployment)
+        works = self._works(deployment)
         operator = self._operator(deployment)
         works.database.enrol_officer(OPERATOR, _spki(operator))
         authorisation = Authorisation(
@@ -255,7 +276,7 @@ class Initialiser:
         return works.authority().issue(IssueRequest(envelope, public_key)).chain
 
     def _principals(self, deployment: Deployment) -> None:
-        holder = build_keyholder(deployment)
+        holder = self._holder(deployment)
         operator = self._operator(deployment)
         if not holder.state.principals:
             self._step("first operator")
@@ -267,7 +288,7 @@ class Initialiser:
                 deployment,
                 EnrolPrincipal(name=WORKLOAD, kind="workload", subscriber=SUBSCRIBER, public_key=_spki(workload)),
             )
-        if SUBSCRIBER not in build_keyholder(deployment).state.policies:
+        if SUBSCRIBER not in self._holder(deployment).state.policies:
             self._step("policy")
             self._act(deployment, SetPolicy(subscriber=SUBSCRIBER, text=default_policy(SUBSCRIBER, WORKLOAD)))
 
@@ -282,10 +303,10 @@ class Initialiser:
         )
         _, sign = signer(self._operator(deployment))
         envelope = AdminEnvelope(request, [AdminSignature(OPERATOR, sign(admin_bytes(request)))])
-        return build_keyholder(deployment).administer(envelope)
+        return self._holder(deployment).administer(envelope)
 
     def _signing_key(self, deployment: Deployment) -> None:
-        state = build_keyholder(deployment).state
+        state = self._holder(deployment).state
         record = state.keys.get(KEY)
         if record is not None and record.state is not KeyState.CREATED:
             return
@@ -301,14 +322,14 @@ class Initialiser:
                     schemes=list(scheme_names()),
                 ),
             )
-            record = build_keyholder(deployment).state.keys[KEY]
+            record = self._holder(deployment).state.keys[KEY]
         chain = self._issue(
             deployment, record.public_key, "private-code-signing", self.plan.subject, record.protection.module
         )
         self._act(deployment, CertifyKey(name=KEY, chain=chain))
 
     def _publish(self, deployment: Deployment) -> None:
-        works = Works(deployment)
+        works = self._works(deployment)
         for folder in ("crl", "ca"):
             (Path(deployment.settings.directories.public) / folder).mkdir(mode=0o755, exist_ok=True)
         for label in LABELS:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 import msgspec
+from sqlalchemy import Engine
 
 from sealwright.custody.administration import Administration
 from sealwright.custody.holder import KeyHolder, Surroundings
@@ -40,10 +41,10 @@ _KEYS_REMEMBERED = 4_096
 _CA_TIMEOUT = 15.0
 
 
-def build(deployment: Deployment) -> KeyHolder:
-    """Wire a key holder over a deployment's files; also used by `init`, before any process runs."""
+def build(deployment: Deployment, engine: Engine) -> KeyHolder:
+    """Wire a key holder over a deployment's files and its database; also used by `init`, before any process runs."""
     directory = deployment.role_directory("keyholder")
-    database = KeyHolderDatabase(deployment.engine("keyholder"), deployment.log_signer("keyholder"))
+    database = KeyHolderDatabase(engine, deployment.log_signer("keyholder"))
     witness_key = load_ed25519(directory / "witness.key")
     witness = Verifier(f"{deployment.settings.log_origin}/keyholder-witness", public_bytes(witness_key)).as_witness()
     key_store = open_key_store(deployment.settings.key_stores.keyholder, deployment.directory)
@@ -55,13 +56,13 @@ def build(deployment: Deployment) -> KeyHolder:
         record = holder.state.policies.get(subscriber)
         return policy_view(record) if record else None
 
-    engine = PolicyEngine(policy_of)
+    policies = PolicyEngine(policy_of)
     schema = load_schema()
 
     def decide(
         action: Literal["request", "sign"], principal: PrincipalView, key: KeyView, context: Mapping[str, object]
     ) -> str:
-        return refusal_of(engine.decide(action, principal, key, context), action, principal, key)
+        return refusal_of(policies.decide(action, principal, key, context), action, principal, key)
 
     def run_all(tasks: Sequence[Task]) -> Sequence[bytes | SealwrightError]:
         return list(pool.map(lambda task: task(), tasks))
@@ -100,7 +101,7 @@ async def main(deployment: Deployment, listener: socket.socket, *, supervised: b
     stop.listen(supervised=supervised)
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="keyholder")
-    holder = await loop.run_in_executor(thread, build, deployment)
+    holder = await loop.run_in_executor(thread, build, deployment, deployment.engine("keyholder"))
 
     async def snapshot(_payload: bytes) -> bytes:
         return encode(await loop.run_in_executor(thread, holder.snapshot))

@@ -14,5 +14,7 @@ def command(directory: Path) -> None:
 
     deployment = Deployment.load(directory)
     for role in METADATA:
-        done = migrate(deployment.engine(role), role)
+        engine = deployment.engine(role)
+        done = migrate(engine, role)
+        engine.dispose()
         click.echo(f"{role}: {'migrated' if done else 'up to date'}")

@@ -16,8 +16,8 @@ def command(directory: Path) -> None:
 
     from sealwright.observability import configure  # noqa: PLC0415 - slow to import
     from sealwright.servers.all_in_one import serve  # noqa: PLC0415 - slow to import
-    from sealwright.servers.checks import refuse_old_schema  # noqa: PLC0415 - slow to import
     from sealwright.servers.deployment import Deployment  # noqa: PLC0415 - slow to import
+    from sealwright.servers.schema import refuse_old_schema  # noqa: PLC0415 - slow to import
 
     deployment = Deployment.load(directory)
     refuse_old_schema(deployment)
