@@ -7,6 +7,7 @@ the key, (5) the recorded intent says exactly what was asked, (6) Cedar's `sign`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
@@ -73,6 +74,16 @@ def check_entry(item: SignItem, log: LogAdvance) -> RequestIntended:
     return event
 
 
+def _check_time(intent: RequestIntended, now: int) -> None:
+    """(1) too: the entry is dated as it was made, so that nobody can record today what should have been yesterday."""
+    try:
+        recorded = datetime.fromisoformat(intent.time).timestamp()
+    except ValueError:
+        raise VerificationError("the intent has no time") from None
+    if not intent.time.endswith("Z") or abs(recorded - now) > PROOF_TOLERANCE:
+        raise VerificationError("the intent is not dated by this clock", hint="check the clocks of face and key holder")
+
+
 def check_principal(
     item: SignItem, intent: RequestIntended, state: CustodyState, authority: str, now: int, load: LoadKey
 ) -> PrincipalRecord:
@@ -92,6 +103,7 @@ def check_request(
 ) -> Admitted:
     """Make all checks, in the order told above. Raises the error that tells which one failed."""
     intent = check_entry(item, log)
+    _check_time(intent, now)
     principal = check_principal(item, intent, state, authority, now, load)
     request = read_body(item.proof.body)
     record = check_key(state, principal, request)

@@ -17,7 +17,7 @@ from sealwright.domain.errors import (
     VerificationError,
     WeakDigestError,
 )
-from sealwright.domain.events import RequestIntended
+from sealwright.domain.events import RequestIntended, timestamp
 from sealwright.domain.keys import KeyState
 from sealwright.domain.messages import Artifact, ProofOfRequest, SignItem
 from sealwright.domain.records import PrincipalRecord
@@ -69,7 +69,7 @@ LIES: dict[str, object] = {
 
 
 def test_every_field_of_an_intent_is_compared_but_time_principal_and_retry() -> None:
-    # The time is the face's own, the principal is whose signature is checked, a retry names an older intent.
+    # The time has a test of its own, the principal is whose signature is checked, a retry names an older intent.
     assert set(LIES) | {"time", "principal", "retry_of"} == set(RequestIntended.__struct_fields__)
 
 
@@ -79,6 +79,20 @@ def test_an_intent_that_tells_another_story_is_refused(name: str) -> None:
     item = world.item(signed, world.intent(signed, **{name: LIES[name]}))
     with pytest.raises(VerificationError):
         check(world, item)
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-11-23T12:00:00.000000", "2020-01-01T00:00:00.000000Z"])
+def test_an_intent_that_is_dated_otherwise_is_refused(time: str) -> None:
+    world, signed = World(), proof()
+    item = world.item(signed, world.intent(signed, time=time))
+    with pytest.raises(VerificationError, match="time|dated"):
+        check(world, item)
+
+
+def test_an_intent_may_wait_as_long_as_its_proof() -> None:
+    world, signed = World(), proof()
+    moment = timestamp(world.now - timedelta(seconds=PROOF_TOLERANCE - 1))
+    assert check(world, world.item(signed, world.intent(signed, time=moment)))
 
 
 def test_an_intent_that_is_not_among_the_new_entries_is_refused() -> None:
