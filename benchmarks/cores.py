@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from statistics import median
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from benchmarks.results import Row, Section
 
 _BARE_SECONDS = 0.8
 _CHUNK = 32
@@ -27,6 +31,15 @@ class Cores:
     def on_server(self) -> Iterator[None]:
         """Run this thread, and what it starts, on the server's core."""
         os.sched_setaffinity(0, {self.server})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, {self.load})
+
+    @contextlib.contextmanager
+    def on_both(self) -> Iterator[None]:
+        """Let this thread, and what it starts, use both cores: for programs that do two things at once."""
+        os.sched_setaffinity(0, {self.server, self.load})
         try:
             yield
         finally:
@@ -61,6 +74,31 @@ class BareSignatures:
     def rate(self) -> float:
         """The median of the samples, signatures a second."""
         return median(self._samples)
+
+
+def measure_machine(cores: Cores) -> Section:
+    """Tell how much the two cores disturb each other: where they share one, ratios of Python to C code fall."""
+    with cores.on_server():
+        alone = _rate(_python)
+    # The interpreter that keeps the other core busy starts on this thread's own core, the load's.
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with cores.on_server():
+            beside = _rate(_python)
+    finally:
+        busy.kill()
+        busy.wait()
+    rows = [
+        Row("Python alone", alone, "loops/s"),
+        Row("Python, other core busy", beside, "loops/s", beside / alone, "Python alone"),
+    ]
+    return Section("The machine: a loop on the server's core", rows)
+
+
+def _python() -> None:
+    table: dict[int, int] = {}
+    for number in range(5_000):
+        table[number & 1023] = number
 
 
 def _signer(algorithm: str) -> Callable[[], object]:

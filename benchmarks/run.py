@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # these are scripts, and no part of what is installed
 
-from benchmarks.cores import Cores, choose_cores  # noqa: E402 - needs the path above
+from benchmarks.cores import Cores, choose_cores, measure_machine  # noqa: E402 - needs the path above
 from benchmarks.deployment import Measured, measured_deployment  # noqa: E402 - the same
 from benchmarks.files import measure_files  # noqa: E402 - the same
 from benchmarks.journal import measure_journal  # noqa: E402 - the same
@@ -22,7 +22,7 @@ from benchmarks.signing import measure_ephemeral, measure_signing  # noqa: E402 
 from benchmarks.startup import measure_startup  # noqa: E402 - the same
 from benchmarks.timestamps import measure_timestamps  # noqa: E402 - the same
 
-THEMES = ("signing", "ephemeral", "timestamps", "journal", "startup", "files")
+THEMES = ("machine", "signing", "ephemeral", "timestamps", "journal", "startup", "files")
 
 
 def main() -> None:
@@ -49,8 +49,9 @@ def main() -> None:
 
 def _plan(measured: Measured, cores: Cores, place: Path, *, quick: bool) -> dict[str, Callable[[], Section]]:
     """Return the measurements by theme; times are in seconds for each workload."""
-    load, rounds = (2.5, 1) if quick else (30.0, 5)
+    load, rounds = (1.5, 1) if quick else (30.0, 5)
     return {
+        "machine": lambda: measure_machine(cores),
         "signing": lambda: measure_signing(measured, cores, load),
         "ephemeral": lambda: measure_ephemeral(measured, load),
         "timestamps": lambda: measure_timestamps(measured, cores, load),

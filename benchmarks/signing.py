@@ -21,7 +21,7 @@ from sealwright.verification.reading import read_signature
 _CONNECTIONS = 64
 _PATH = "/v1/signing-requests"
 _WARM_UP = 256
-_LEAST = 128
+_LEAST = _CONNECTIONS
 _MOST_EPHEMERAL = 1_200  # of the 3,600 certificates an hour that the standing authorisation allows
 _ROLES = {"signing": "face", "keyholder": "key holder", "ca": "CA"}
 _TARGETS = {

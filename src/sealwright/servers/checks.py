@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from sealwright.domain.errors import ConfigurationError, NotFoundError, SealwrightError
+from sealwright.domain.errors import NotFoundError, SealwrightError
 from sealwright.domain.keys import SOFTWARE_WARNING, KeyState, ProtectionModel
 from sealwright.issuance.hierarchy import ROOT_LABEL
 from sealwright.keystores import open_key_store

@@ -2,7 +2,7 @@ import hashlib
 from collections.abc import Mapping
 
 import pytest
-from asn1crypto import cms as other  # type: ignore[import-untyped] # the package has no types
+from asn1crypto import cms as other
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given

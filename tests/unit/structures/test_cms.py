@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from asn1crypto import cms as other  # type: ignore[import-untyped] # the package has no types
+from asn1crypto import cms as other
 from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

@@ -51,9 +51,10 @@ def next_step(code: str, kind: Kind) -> str:
 def page(code: str, kind: type[SealwrightError]) -> str:
     """Return the HTML of one code's page."""
     meaning = escape(" ".join((kind.__doc__ or "").split()))
+    advice = escape(next_step(code, kind.kind))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(code)} - Sealwright</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<h1><code>{escape(code)}</code></h1><p>{meaning}</p><h2>What to do</h2><p>{escape(next_step(code, kind.kind))}</p>"
+        f"<h1><code>{escape(code)}</code></h1><p>{meaning}</p><h2>What to do</h2><p>{advice}</p>"
         f"<p><small>HTTP status {STATUS[kind.kind]}</small></p></html>"
     )
