@@ -1,7 +1,7 @@
 from contextlib import suppress
 
 import pytest
-from asn1crypto import core  # type: ignore[import-untyped] # the package has no types
+from asn1crypto import core
 from hypothesis import given
 from hypothesis import strategies as st
 

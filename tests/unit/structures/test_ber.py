@@ -2,7 +2,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from asn1crypto import core  # type: ignore[import-untyped] # the package has no types
+from asn1crypto import core
 from hypothesis import example, given
 from hypothesis import strategies as st
 

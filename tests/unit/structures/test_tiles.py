@@ -1,6 +1,7 @@
 """Stored hashes of a log by tiles: the same roots as the whole tree gives, from a few of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def test_the_whole_tree_is_the_root() -> None:
 @given(cuts=st.lists(st.integers(0, 200_000), max_size=6))
 def test_each_full_tile_is_completed_exactly_once_however_the_log_grows(cuts: list[int]) -> None:
     sizes = [0, *sorted(cuts)]
-    found = [tile for old, new in zip(sizes, sizes[1:], strict=False) for tile in completed(old, new)]
+    found = [tile for old, new in pairwise(sizes) for tile in completed(old, new)]
     assert sorted(found) == sorted(completed(0, sizes[-1]))
     assert len(set(found)) == len(found)
 
