@@ -18,7 +18,8 @@ from benchmarks.load import Target
 from sealwright.cli.use.session import load_request_key
 from sealwright.client.receipts import LogKeys
 from sealwright.servers.embedded import free_ports, running
-from sealwright.servers.initialise import Initialiser, Plan
+from sealwright.servers.initialise import Initialiser
+from sealwright.servers.plan import Plan
 from sealwright.settings import ClientSettings, load_client
 from sealwright.structures.http_signatures import PrivateKey
 

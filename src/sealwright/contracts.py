@@ -138,7 +138,10 @@ class Format(Protocol):
         ...
 
     def attach(self, file: BinaryIO, output: BinaryIO, signature: bytes, mode: AttachMode) -> None:
-        """Write the file with the signature to `output`. Raises AlreadySignedError, MalformedError."""
+        """Make `output` the file with the signature. Raises AlreadySignedError, MalformedError.
+
+        `output` is empty, or a copy of the file already, so that a format that changes little need not write it all.
+        """
         ...
 
 

@@ -125,7 +125,13 @@ class RogueFace:
         """Return a proof of request: the workload's own, unless another key is given."""
         return self.proof_over(body_of(digests), key)
 
-    def proof_over(self, body: bytes, key: PrivateKey | None = None, path: str = PATH, **how: Any) -> ProofOfRequest:  # noqa: ANN401
+    def proof_over(
+        self,
+        body: bytes,
+        key: PrivateKey | None = None,
+        path: str = PATH,
+        **how: Any,  # noqa: ANN401 - any field of the proof
+    ) -> ProofOfRequest:
         fields = fields_of(self.house, body, key=key, path=path, **how)
         return ProofOfRequest(
             how.get("method", "POST"),

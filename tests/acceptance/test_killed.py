@@ -143,7 +143,8 @@ def test_no_signature_is_missing_after_everything_was_killed(
     assert len(house.audit()["open_intents"]) == left  # as `ledger verify --json` tells it
     assert [str(error) for error in clients.errors] == []
     signatures = sum(len(response.signatures) for response in clients.received)
-    print(f"{len(clients.received)} answers with {signatures} signatures, open intents after each kill: {seen}")  # noqa: T201
+    count = len(clients.received)
+    print(f"{count} answers, {signatures} signatures, open intents after each kill: {seen}")  # noqa: T201 - a report
     assert len(clients.received) > 2 * _CLIENTS
 
 

@@ -180,7 +180,7 @@ def test_another_subscribers_key_looks_as_if_it_did_not_exist(house: House, seco
 
 def test_a_subscriber_sees_its_own_keys_alone(house: House, second: Second) -> None:
     for path, mine in (("/v1/whoami", {}), ("/v1/keys", {"principal": second.workload, "key": second.key})):
-        fields = fields_of(house, b"", method="GET", path=path, **mine)  # type: ignore[arg-type]
+        fields = fields_of(house, b"", method="GET", path=path, **mine)  # type: ignore[arg-type]  # of several kinds
         answer = house.ask("GET", path, b"", fields)
         assert answer.status == 200, answer.body
         document = json.loads(answer.body)

@@ -31,7 +31,8 @@ from sealwright.domain.events import AnyEvent, decode_event
 from sealwright.domain.messages import AdminAnswer, Artifact, SigningRequestBody
 from sealwright.servers.deployment import Deployment
 from sealwright.servers.embedded import free_ports, running
-from sealwright.servers.initialise import Initialiser, Plan
+from sealwright.servers.initialise import Initialiser
+from sealwright.servers.plan import Plan
 from sealwright.settings import ClientSettings, load_client
 from sealwright.storage.migrations import METADATA
 from sealwright.storage.role_log import LogReader

@@ -8,7 +8,8 @@ from sealwright.cli.main import run
 from sealwright.servers.audit import audit
 from sealwright.servers.checks import FAULT, examine
 from sealwright.servers.deployment import Deployment
-from sealwright.servers.initialise import Initialiser, Plan
+from sealwright.servers.initialise import Initialiser
+from sealwright.servers.plan import Plan
 from sealwright.servers.schema import refuse_old_schema
 from sealwright.settings import Databases, DeploymentSettings, KeyStores, Listen, save_deployment
 from tests.contract.conftest import NewDatabase

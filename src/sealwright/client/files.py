@@ -6,19 +6,32 @@ about it was checked. Works alike on POSIX and Windows, where an open file canno
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import BinaryIO, Final, cast
+from tempfile import mkstemp
+from threading import Event
+from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
 
 from sealwright.contracts import Together
 from sealwright.domain.errors import ConfigurationError, ConflictError, NotFoundError
 
+if TYPE_CHECKING:
+    from io import RawIOBase
+
 LARGE: Final = 4 << 20
-"""From this size in bytes on, two threads read faster than one."""
+"""From this size in bytes on, several threads are faster than one."""
+
+_PIECE = 1 << 18  # bytes copied at once, from and to memory that the processor has at hand
+_FICLONE = 0x40049409  # linux/fs.h
+
+
+def is_large(size: int) -> bool:
+    """Say whether several threads are worth their start for a file of that size."""
+    return size >= LARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,8 @@ def open_input(path: Path) -> BinaryIO:
     try:
         if path.is_dir():
             raise ConfigurationError(f"{path} is a directory", hint="name the files in it")
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer, for ever
+            raise ConfigurationError(f"{path} is no regular file")
         return path.open("rb", buffering=0)
     except FileNotFoundError:
         raise NotFoundError(f"there is no file {path}") from None
@@ -57,32 +72,92 @@ def need_unchanged(path: Path, file: BinaryIO, before: Snapshot) -> None:
         )
 
 
-@contextmanager
-def replacement(target: Path, mode: int) -> Iterator[BinaryIO]:
-    """Give a temporary file that becomes `target`, with these mode bits, if the block ends without an error.
+class Replacement:
+    """A temporary file beside its target: it takes the target's place when it is published, and is removed if not.
 
-    The block must leave the file complete; it is flushed to the disk before it takes its place. After an error
-    nothing is left behind. Raises ConfigurationError if the target's directory cannot be written.
+    A context manager; its end may come twice. Raises ConfigurationError for what the operating system refuses,
+    in the block as well.
     """
-    target = Path(os.path.realpath(target))  # a link stays a link: the file behind it is replaced
-    try:
-        output = NamedTemporaryFile(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part", delete=False)  # noqa: SIM115 - closed below, before it is renamed
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    temporary = Path(output.name)
-    try:
-        with output:
-            yield cast("BinaryIO", output.file)
-            output.flush()
-            os.fsync(output.fileno())
-        temporary.chmod(mode)
-        temporary.replace(target)
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    finally:
+
+    def __init__(self, target: Path, mode: int) -> None:
+        self._target = Path(os.path.realpath(target))  # a link stays a link: the file behind it is replaced
+        self._mode = mode
+        self._interrupted = Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._copied: Future[None] | None = None
+        try:
+            handle, name = mkstemp(dir=self._target.parent, prefix=f".{self._target.name[:64]}.", suffix=".part")
+        except OSError as error:
+            raise _unwritable(self._target, error) from None
+        self._temporary: Path | None = Path(name)
+        self.file: BinaryIO = os.fdopen(handle, "w+b")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._interrupted.set()
+        if self._pool is not None:
+            self._pool.shutdown()
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    _sync_directory(target.parent)
+            self.file.close()  # fails again where writing has failed
+        if self._temporary is not None:
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+        if isinstance(error, OSError):
+            raise _unwritable(self._target, error) from None
+
+    def begin_copy(self, source: Path) -> None:
+        """Make the file a copy of this one, and bring it to the disk, while the caller does something else.
+
+        Nobody else may use the file until `end_copy` has returned.
+        """
+        self._pool = ThreadPoolExecutor(1, "copy")
+        self._copied = self._pool.submit(self._copy, open_input(source))
+        self._pool.submit(os.fsync, self.file.fileno())  # an error comes again when it is published
+
+    def end_copy(self) -> None:
+        """Wait until the copy is complete, if not on the disk."""
+        if self._copied is None:
+            return
+        try:
+            self._copied.result()
+        except OSError as error:
+            raise _unwritable(self._target, error) from None
+
+    def _copy(self, source: BinaryIO) -> None:
+        with source:
+            if _clone(source, self.file):
+                return
+            readinto = cast("RawIOBase", source).readinto
+            buffer = memoryview(bytearray(_PIECE))
+            while not self._interrupted.is_set() and (count := readinto(buffer)):
+                self.file.write(buffer[:count])
+            self.file.flush()
+
+    def publish(self) -> None:
+        """Put the file, which must be complete, in its target's place; it is on the disk before. Raises OSError."""
+        if self._temporary is None:
+            raise ValueError("the replacement is closed")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self._temporary.chmod(self._mode)
+        self._temporary.replace(self._target)
+        self._temporary = None
+        _sync_directory(self._target.parent)
+
+
+def _clone(source: BinaryIO, output: BinaryIO) -> bool:
+    """Let both files share their blocks until one changes, where the file system can (Btrfs, XFS); say if it did."""
+    if sys.platform == "linux":
+        from fcntl import ioctl  # noqa: PLC0415 - not on Windows
+
+        with suppress(OSError):
+            ioctl(output.fileno(), _FICLONE, source.fileno())
+            return True
+    return False
 
 
 def _unwritable(target: Path, error: OSError) -> ConfigurationError:
@@ -104,10 +179,18 @@ def _sync_directory(directory: Path) -> None:
             os.close(handle)
 
 
+def _cores() -> int:
+    """Count the processor cores that this process may use, as far as the system tells."""
+    cores = os.cpu_count() or 1
+    if sys.platform == "linux":
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    return cores
+
+
 @contextmanager
 def two_threads(size: int) -> Iterator[Together | None]:
     """Give what does two pieces of work at once for a file of that size; None where that would not pay."""
-    if size < LARGE or (os.cpu_count() or 1) < 2:  # noqa: PLR2004 - the second thread needs a second core
+    if not is_large(size) or _cores() < 2:  # noqa: PLR2004 - the second thread needs a second core
         yield None
         return
     with ThreadPoolExecutor(1, "hash") as pool:
@@ -118,45 +201,6 @@ def two_threads(size: int) -> Iterator[Together | None]:
             pending.result()
 
         yield together
-
-
-class _WriteBehind:
-    """A file whose pieces are written by another thread, one at a time and in order, while the next is made."""
-
-    def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor) -> None:
-        self._file = file
-        self._pool = pool
-        self._pending: Future[int] | None = None
-
-    def write(self, piece: bytes) -> int:
-        self.flush()
-        self._pending = self._pool.submit(self._file.write, piece)
-        return len(piece)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self.flush()
-        return self._file.seek(offset, whence)
-
-    def flush(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-
-
-@contextmanager
-def write_behind(output: BinaryIO, size: int) -> Iterator[BinaryIO]:
-    """Give a view of the file, to be written and sought in only, that does not wait for the disk.
-
-    Everything is written when the block ends. Raises OSError there or at the next piece. A file smaller than
-    `LARGE` is given as it is.
-    """
-    if size < LARGE:
-        yield output
-        return
-    with ThreadPoolExecutor(1, "write") as pool:
-        behind = _WriteBehind(output, pool)
-        yield cast("BinaryIO", behind)
-        behind.flush()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 (1) Every file is recognised and digested in one pass. (2) One signing request carries all digests (a further one
 for each thousand). (3) The receipt is checked against the log's keys. (4) Each signature is timestamped.
 (5) It is attached in a temporary file, (6) the result is verified, and (7) only then it takes its place.
+A single large file is copied to its temporary file while it is digested, so that (5) changes a few bytes only.
 
 A file that cannot be signed fails alone, untouched. An error of the request is the error of all its files, and
 nothing of them was changed.
@@ -10,6 +11,7 @@ nothing of them was changed.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -17,13 +19,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sealwright.client.files import (
+    Replacement,
     Snapshot,
+    is_large,
     need_unchanged,
     open_input,
-    replacement,
     syncing,
     two_threads,
-    write_behind,
 )
 from sealwright.client.receipts import CheckedReceipt, LogKeys, check_response
 from sealwright.client.service import MAX_ARTIFACTS, SigningService
@@ -98,12 +100,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A file that was digested: what it is, and how to know it again."""
+    """A file that was digested: what it is, how to know it again, and its copy if there is one already."""
 
     task: Task
     format: Format
     digests: FileDigests
     snapshot: Snapshot
+    copy: Replacement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +123,19 @@ class Signer:
         self, tasks: Sequence[Task], options: Options, progress: Callable[[int], None] | None = None
     ) -> list[Signed | Failed]:
         """Sign the files; the results stand in the order of the tasks. `progress` gets the bytes just digested."""
-        results: dict[int, Signed | Failed] = {}
-        prepared: dict[int, _Prepared] = {}
-        for index, task in enumerate(tasks):
-            try:
-                prepared[index] = _prepare(task, options, progress)
-            except SealwrightError as error:
-                results[index] = Failed(task, error)
-        groups = list(_groups(prepared))
-        for number, group in enumerate(groups):
-            name = options.idempotency_key if len(groups) == 1 else f"{options.idempotency_key}.{number + 1}"
-            results |= self._sign_group({index: prepared[index] for index in group}, options, name)
+        with ExitStack() as copies:
+            ahead = copies if len(tasks) == 1 else None  # copies of many files might fill the disk
+            results: dict[int, Signed | Failed] = {}
+            prepared: dict[int, _Prepared] = {}
+            for index, task in enumerate(tasks):
+                try:
+                    prepared[index] = _prepare(task, options, progress, ahead)
+                except SealwrightError as error:
+                    results[index] = Failed(task, error)
+            groups = list(_groups(prepared))
+            for number, group in enumerate(groups):
+                name = options.idempotency_key if len(groups) == 1 else f"{options.idempotency_key}.{number + 1}"
+                results |= self._sign_group({index: prepared[index] for index in group}, options, name)
         return [results[index] for index in range(len(tasks))]
 
     def _sign_group(
@@ -163,12 +168,12 @@ class Signer:
         """Attach, verify and replace. Raises what went wrong; the target is untouched then."""
         with open_input(file.task.source) as source:
             need_unchanged(file.task.source, source, file.snapshot)
-            with replacement(file.task.target, file.snapshot.mode) as output:
-                with write_behind(output, file.snapshot.size) as behind:
-                    file.format.attach(source, behind, signature, options.mode or "replace")
-                with syncing(output):
-                    result = self.check(output, file.format, signature)
+            with file.copy or Replacement(file.task.target, file.snapshot.mode) as output:
+                file.format.attach(source, output.file, signature, options.mode or "replace")
+                with syncing(output.file):
+                    result = self.check(output.file, file.format, signature)
                 need_unchanged(file.task.source, source, file.snapshot)
+                output.publish()
         return Signed(
             file.task,
             file.format.name,
@@ -195,8 +200,13 @@ class Signer:
         ]
 
 
-def _prepare(task: Task, options: Options, progress: Callable[[int], None] | None) -> _Prepared:
-    """Recognise a file and digest it. Raises MalformedError, UnsupportedError, AlreadySignedError."""
+def _prepare(
+    task: Task, options: Options, progress: Callable[[int], None] | None, ahead: ExitStack | None
+) -> _Prepared:
+    """Recognise a file and digest it; with `ahead`, which keeps it, copy it too if that is worth while.
+
+    Raises MalformedError, UnsupportedError, AlreadySignedError, and ConfigurationError if there is no space.
+    """
     with open_input(task.source) as file:
         snapshot = Snapshot.of(file)
         format_ = recognise(file.read(HEAD_SIZE), task.source.name)
@@ -205,10 +215,16 @@ def _prepare(task: Task, options: Options, progress: Callable[[int], None] | Non
                 f"{task.source} carries a signature already",
                 hint="--append adds a second signature, --replace drops the one that is there",
             )
+        copy = None
+        if ahead is not None and is_large(snapshot.size):
+            copy = ahead.enter_context(Replacement(task.target, snapshot.mode))
+            copy.begin_copy(task.source)
         with two_threads(snapshot.size) as together:
             digests = format_.digest(file, options.digest, progress, together)
+        if copy is not None:
+            copy.end_copy()
         need_unchanged(task.source, file, snapshot)
-    return _Prepared(task, format_, digests, snapshot)
+    return _Prepared(task, format_, digests, snapshot, copy)
 
 
 def _groups(prepared: Mapping[int, _Prepared]) -> Iterator[list[int]]:

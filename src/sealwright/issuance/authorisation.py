@@ -4,7 +4,7 @@ Checking needs no records; claiming writes one. Between the two the certificate 
 that no profile allows does not spend its authorisation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,13 +13,14 @@ from sealwright.domain.errors import (
     DeniedError,
     InvalidRequestError,
     MalformedError,
+    SealwrightError,
     UnsupportedError,
     VerificationError,
 )
-from sealwright.domain.messages import Authorisation, IssueRequest
+from sealwright.domain.messages import Authorisation, AuthorisationEnvelope, IssueRequest
 from sealwright.issuance.building import Wish
 from sealwright.issuance.profiles import Kind, Profile, find_profile
-from sealwright.issuance.records import AuthorisationUses
+from sealwright.issuance.records import AuthorisationUses, Claim
 from sealwright.structures.authorisation import open_authorisation
 from sealwright.structures.x509 import spki_sha256
 
@@ -61,7 +62,26 @@ class Authoriser:
         Raises DeniedError if the authorisation does not cover the request, MalformedError if an officer signed
         something that is no authorisation, InvalidRequestError for a profile that does not exist.
         """
-        authorisation = self._opened(request)
+        return self._check(request, self._opened(request.envelope))
+
+    def check_all(self, requests: Sequence[IssueRequest]) -> list[Authorised | SealwrightError]:
+        """Check several requests; an error stands in the place of what `check` would raise.
+
+        A standing authorisation that many of them show is opened once: the same bytes, signature and officer.
+        """
+        opened: dict[AuthorisationEnvelope, Authorisation] = {}
+        checked: list[Authorised | SealwrightError] = []
+        for request in requests:
+            try:
+                authorisation = opened.get(request.envelope)
+                if authorisation is None:
+                    authorisation = opened[request.envelope] = self._opened(request.envelope)
+                checked.append(self._check(request, authorisation))
+            except SealwrightError as error:
+                checked.append(error)
+        return checked
+
+    def _check(self, request: IssueRequest, authorisation: Authorisation) -> Authorised:
         now = self._clock()
         if not 0 < len(authorisation.id) <= _MAX_IDENTIFIER:
             raise InvalidRequestError(f"an authorisation's identifier has 1 to {_MAX_IDENTIFIER} characters")
@@ -87,25 +107,15 @@ class Authoriser:
         )
         return Authorised(authorisation, wish, now)
 
-    def claim(self, authorised: Authorised) -> None:
-        """Record one use, durably. Raises DeniedError if the authorisation is spent, or its hourly limit reached."""
-        authorisation = authorised.authorisation
-        if authorisation.standing:
-            since = authorised.moment - _WINDOW
-            if not self._uses.claim(authorisation.id, authorised.moment, authorisation.limit_per_hour, since):
-                raise DeniedError(
-                    f"the limit of {authorisation.limit_per_hour} certificates an hour is reached",
-                    hint="wait, or ask a registration officer for a higher limit",
-                    retry_after=int(_WINDOW.total_seconds()),
-                )
-        elif not self._uses.claim(authorisation.id, authorised.moment, 1, None):
-            raise DeniedError(
-                f"the authorisation {authorisation.id!r} was used already",
-                hint="an authorisation is good for one certificate: ask for a new one",
-            )
+    def claim(self, authorised: Sequence[Authorised]) -> list[DeniedError | None]:
+        """Record one use for each, durably and in one transaction.
 
-    def _opened(self, request: IssueRequest) -> Authorisation:
-        envelope = request.envelope
+        An error stands where the authorisation is spent, or its hourly limit reached: no use was recorded there.
+        """
+        claimed = self._uses.claim([_claim(one) for one in authorised])
+        return [None if done else _spent(one) for one, done in zip(authorised, claimed, strict=True)]
+
+    def _opened(self, envelope: AuthorisationEnvelope) -> Authorisation:
         key = self._officers(envelope.officer)
         if key is None:
             raise DeniedError(f"{envelope.officer!r} is not a registration officer of this CA")
@@ -113,6 +123,27 @@ class Authoriser:
             return open_authorisation(envelope, key)
         except (VerificationError, UnsupportedError):
             raise DeniedError(f"the authorisation is not signed by {envelope.officer!r}") from None
+
+
+def _claim(authorised: Authorised) -> Claim:
+    authorisation, moment = authorised.authorisation, authorised.moment
+    if authorisation.standing:
+        return Claim(authorisation.id, moment, authorisation.limit_per_hour, moment - _WINDOW)
+    return Claim(authorisation.id, moment, 1, None)
+
+
+def _spent(authorised: Authorised) -> DeniedError:
+    authorisation = authorised.authorisation
+    if authorisation.standing:
+        return DeniedError(
+            f"the limit of {authorisation.limit_per_hour} certificates an hour is reached",
+            hint="wait, or ask a registration officer for a higher limit",
+            retry_after=int(_WINDOW.total_seconds()),
+        )
+    return DeniedError(
+        f"the authorisation {authorisation.id!r} was used already",
+        hint="an authorisation is good for one certificate: ask for a new one",
+    )
 
 
 def _check_key(authorisation: Authorisation, profile: Profile, public_key: bytes) -> None:

@@ -50,6 +50,18 @@ class Revocation(Struct, frozen=True):
     reason: RevocationReason = RevocationReason.UNSPECIFIED
 
 
+class Claim(Struct, frozen=True):
+    """One use of an authorisation that is to be recorded unless `limit` uses are recorded already.
+
+    Only uses at or after `since` count; all of them if it is None.
+    """
+
+    authorisation: str
+    moment: datetime
+    limit: int
+    since: datetime | None
+
+
 class CertificateRecords(Protocol):
     """The repository behind one CA process. What it saves is durable when the call returns."""
 
@@ -73,10 +85,9 @@ class CertificateRecords(Protocol):
 class AuthorisationUses(Protocol):
     """Remembers which authorisations were used, and when."""
 
-    def claim(self, authorisation: str, moment: datetime, limit: int, since: datetime | None) -> bool:
-        """Record one use, durably and in one step, unless `limit` uses are recorded already; tell which.
+    def claim(self, claims: Sequence[Claim]) -> list[bool]:
+        """Record uses in their order, durably and in one transaction; tell which were within their limit.
 
-        Only uses at or after `since` count; all of them if it is None. A claim that was recorded stays, even
-        if no certificate comes of it.
+        Each use counts for those after it. A claim that was recorded stays, even if no certificate comes of it.
         """
         ...

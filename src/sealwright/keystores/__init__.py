@@ -19,17 +19,23 @@ def available() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
 
 
+def check_scheme(uri: str) -> str:
+    """Return the scheme of a key store's URI, or raise ConfigurationError if this version has no such key store."""
+    scheme, colon, _ = uri.partition(":")
+    if not colon or _SCHEME.fullmatch(scheme) is None or scheme not in available():
+        raise ConfigurationError(
+            f"no key store is called {scheme!r}", hint=f"available key stores: {', '.join(available())}"
+        )
+    return scheme
+
+
 def open_key_store(uri: str, base: Path | None = None) -> KeyStore:
     """Open the key store that a URI such as `software:keys?passphrase-file=passphrase` names.
 
     Relative paths in the URI are taken from `base`, or from the working directory. Raises ConfigurationError if
     no key store has this scheme, its extra is not installed, or the URI does not suit it.
     """
-    scheme, colon, _ = uri.partition(":")
-    if not colon or _SCHEME.fullmatch(scheme) is None or scheme not in available():
-        raise ConfigurationError(
-            f"no key store is called {scheme!r}", hint=f"available key stores: {', '.join(available())}"
-        )
+    scheme = check_scheme(uri)
     try:
         module = import_module(f"{__name__}.{scheme.replace('-', '_')}")
     except ModuleNotFoundError as error:

@@ -21,7 +21,7 @@ from sealwright.issuance.authorisation import Authoriser
 from sealwright.issuance.authority import Authority
 from sealwright.issuance.hierarchy import HierarchyBuilder
 from sealwright.issuance.issuer import Issuer
-from sealwright.issuance.records import Intent, Issued, Revocation, RevocationReason
+from sealwright.issuance.records import Claim, Intent, Issued, Revocation, RevocationReason
 from sealwright.issuance.revocation import build_crl, crl_lifetime
 from sealwright.keystores import open_key_store
 from sealwright.observability import configure
@@ -63,9 +63,9 @@ class Records:
         """Return the next CRL number of a CA."""
         return self._database.next_crl_number(authority)
 
-    def claim(self, authorisation: str, moment: datetime, limit: int, since: datetime | None) -> bool:
-        """Record a use of an authorisation within its limit."""
-        return self._database.claim(authorisation, moment, limit, since)
+    def claim(self, claims: Sequence[Claim]) -> list[bool]:
+        """Record uses of authorisations within their limits in one transaction."""
+        return self._database.claim([(c.authorisation, c.moment, c.limit, c.since) for c in claims])
 
 
 class Works:

@@ -35,12 +35,13 @@ from sealwright.domain.keys import KeyAlgorithm, KeyState, Module, Operator, Pro
 from sealwright.domain.messages import AdminAnswer, AdminEnvelope, AdminSignature, Authorisation, IssueRequest
 from sealwright.domain.records import PrincipalRecord
 from sealwright.issuance.hierarchy import HierarchyKeys
-from sealwright.keystores import open_key_store
+from sealwright.keystores import check_scheme, open_key_store
 from sealwright.policy.schema import default_policy
 from sealwright.schemes import names as scheme_names
 from sealwright.servers.ca import LABELS, Works
 from sealwright.servers.deployment import Deployment, load_ed25519, new_ed25519, public_bytes, utc_now
 from sealwright.servers.keyholder import build as build_keyholder
+from sealwright.servers.plan import DEFAULT_URL, Plan, addresses
 from sealwright.servers.tls_identity import make_tls_identity
 from sealwright.servers.tsa import KEY_LABEL
 from sealwright.settings import (
@@ -65,29 +66,10 @@ from sealwright.structures.http_signatures import admin_bytes, signer
 from sealwright.structures.note import Verifier
 from sealwright.structures.x509 import spki_sha256
 
-DEFAULT_URL = "https://localhost:8443"
 OPERATOR, WORKLOAD, SUBSCRIBER, KEY = "operator", "cli", "first", "default"
 _PUBLIC = 0o644
-_STANDARD_TLS, _STANDARD_HTTP = 443, 80
+_SOFTWARE = "software:"
 _SHORT = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What `init` is asked for. `name` is the publisher: subject of the first certificate, and of the hierarchy."""
-
-    directory: Path
-    url: str = DEFAULT_URL
-    key_store: str = ""
-    name: str = "Sealwright Demonstration"
-    country: str = "XX"
-    place: str = "Nowhere"
-    key_algorithm: str = KeyAlgorithm.RSA_3072.value
-
-    @property
-    def subject(self) -> dict[str, str]:
-        """The subject of the first subscriber's certificates (CSBR 7.1.4.2)."""
-        return {"CN": self.name, "O": self.name, "C": self.country, "L": self.place}
 
 
 @dataclass(slots=True)
@@ -154,6 +136,9 @@ class Initialiser:
                 f"{directory} is not empty and no deployment", hint="choose a new directory: nothing is overwritten"
             )
         host, port, plain_url, plain_port = addresses(self.plan.url)
+        key_store = self.plan.key_store
+        if check_scheme(key_store or _SOFTWARE) == "software" and key_store in {"", _SOFTWARE}:
+            key_store = "software:keyholder/keys?passphrase-file=keyholder/passphrase"
         self._step("settings")
         make_private_directory(directory)
         settings = DeploymentSettings(
@@ -163,7 +148,7 @@ class Initialiser:
             subscriber=SUBSCRIBER,
             listen=Listen(port=port, plain_port=plain_port),
             key_stores=KeyStores(
-                keyholder=self.plan.key_store or "software:keyholder/keys?passphrase-file=keyholder/passphrase",
+                keyholder=key_store,
                 ca="software:ca/keys?passphrase-file=ca/passphrase",
                 tsa="software:tsa/keys?passphrase-file=tsa/passphrase",
             ),
@@ -363,20 +348,6 @@ class Initialiser:
             ),
             path,
         )
-
-
-def addresses(url: str) -> tuple[str, int, str, int]:
-    """Return host, TLS port, plain URL and plain port: the plain listener is one port above (80 beside 443)."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port or _STANDARD_TLS
-    except ValueError:
-        port = -1
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or port < 1:
-        raise ConfigurationError(f"{url!r} cannot be the service's address", hint=f"write it like {DEFAULT_URL}")
-    plain_port = _STANDARD_HTTP if port == _STANDARD_TLS else port + 1
-    plain_url = f"http://{parts.hostname}" + ("" if plain_port == _STANDARD_HTTP else f":{plain_port}")
-    return parts.hostname, port, plain_url, plain_port
 
 
 def _open_or_create(store: KeyStore, label: str, algorithm: KeyAlgorithm) -> SigningKey:

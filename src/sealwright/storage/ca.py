@@ -1,18 +1,23 @@
 """The certification authority's database: certificates from intent to revocation, officers, CRLs, and its log."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from sqlalchemy import Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sealwright.contracts import Clock
 from sealwright.domain.errors import ConflictError, NotFoundError
 from sealwright.domain.events import CertificateIssued, IssuanceIntended, RevocationListIssued, timestamp
+from sealwright.storage.engine import reading
+from sealwright.storage.prepared import Prepared, Row
 from sealwright.storage.role_log import RoleLog
 from sealwright.storage.tables import ca as tables
 from sealwright.structures.tlog import LogSigner
+
+_EVER = -(2**63)  # before any moment, in seconds since 1970
 
 
 class AuthorityDatabase:
@@ -21,13 +26,26 @@ class AuthorityDatabase:
     def __init__(self, engine: Engine, signer: LogSigner, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._reading = reading(engine)
         self.log = RoleLog(engine, tables.metadata, signer)
         table = tables.certificate
-        self._save_certificate = (
+        intent = ("authority", "serial", "profile", "authorisation", "intent")
+        self._add_intents = Prepared(engine.dialect, insert(table), intent)
+        save = (
             update(table)
             .where(table.c.authority == bindparam("by"), table.c.serial == bindparam("number"))
             .values(certificate=bindparam("der"))
         )
+        self._save_certificates = Prepared(engine.dialect, save, ("by", "number", "der"))
+        self._find_intents = select(table.c.authority, table.c.serial, table.c.intent).where(
+            table.c.serial.in_(bindparam("serials", expanding=True))
+        )
+        self._find_officer = select(tables.officer.c.public_key).where(tables.officer.c.name == bindparam("officer"))
+        use = tables.authorisation_use
+        mine = use.c.authorisation == bindparam("mine")
+        self._count_uses = select(func.count()).select_from(use).where(mine, use.c.used >= bindparam("since"))
+        self._last_use = select(func.max(use.c.number)).where(mine)
+        self._add_uses = Prepared(engine.dialect, insert(use), ("authorisation", "number", "used"))
 
     def create(self) -> None:
         """Begin an empty log; what exists is left as it is."""
@@ -54,37 +72,21 @@ class AuthorityDatabase:
             with self._engine.begin() as connection:
                 grown = self.log.append(connection, events)
                 first = grown.growth.before.size
-                rows = [
-                    {
-                        "authority": authority,
-                        "serial": serial,
-                        "profile": profile,
-                        "authorisation": authorisation,
-                        "intent": first + i,
-                    }
+                rows: list[Row] = [
+                    (authority, serial, profile, authorisation, first + i)
                     for i, (authority, profile, serial, authorisation, _) in enumerate(intents)
                 ]
-                connection.execute(insert(tables.certificate), rows)
+                self._add_intents.run(connection, rows)
         except IntegrityError:
             raise ConflictError("a certificate with this serial number was begun before") from None
 
     def save_certificates(self, certificates: Sequence[tuple[str, str, bytes]]) -> None:
         """Save (authority, serial, DER) beside the intents."""
-        table = tables.certificate
         now = timestamp(self._clock())
         with self._engine.begin() as connection:
-            found = {
-                (row.authority, row.serial): row.intent
-                for row in connection.execute(
-                    select(table.c.authority, table.c.serial, table.c.intent).where(
-                        table.c.serial.in_([serial for _, serial, _ in certificates])
-                    )
-                )
-            }
-            connection.execute(
-                self._save_certificate,
-                [{"by": authority, "number": serial, "der": der} for authority, serial, der in certificates],
-            )
+            serials = {"serials": [serial for _, serial, _ in certificates]}
+            found = {(row[0], row[1]): row[2] for row in connection.execute(self._find_intents, serials)}
+            self._save_certificates.run(connection, [(by, serial, der) for by, serial, der in certificates])
             events = [
                 CertificateIssued(
                     time=now,
@@ -148,20 +150,38 @@ class AuthorityDatabase:
             row = connection.execute(query).first()
         return (datetime.fromtimestamp(row[0], UTC), bytes(row[1])) if row else None
 
-    def claim(self, authorisation: str, moment: datetime, limit: int, since: datetime | None) -> bool:
-        """Record one use of an authorisation unless `limit` uses are recorded already (since a moment)."""
-        table = tables.authorisation_use
-        mine = table.c.authorisation == authorisation
-        counted = mine if since is None else mine & (table.c.used >= int(since.timestamp()))
+    def claim(self, claims: Sequence[tuple[str, datetime, int, datetime | None]]) -> list[bool]:
+        """Record uses (authorisation, moment, limit, since) in order; tell which were within their limit.
+
+        A use is recorded unless `limit` uses are recorded already, since a moment or at all.
+        """
+        answers: list[bool] = []
+        rows: list[Row] = []
+        added: Counter[str] = Counter()
+        used: dict[tuple[str, int], int] = {}
+        numbers: dict[str, int] = {}
         with self._engine.begin() as connection:
-            used = connection.execute(select(func.count()).select_from(table).where(counted)).scalar_one()
-            if used >= limit:
-                return False
-            last = connection.execute(select(func.max(table.c.number)).where(mine)).scalar()
-            number = 0 if last is None else last + 1
-            row = {"authorisation": authorisation, "number": number, "used": int(moment.timestamp())}
-            connection.execute(insert(table).values(row))
-        return True
+            for authorisation, moment, limit, since in claims:
+                counted = authorisation, _EVER if since is None else int(since.timestamp())
+                if counted not in used:
+                    used[counted] = self._used(connection, *counted)
+                within = used[counted] + added[authorisation] < limit
+                answers.append(within)
+                if within:
+                    if authorisation not in numbers:
+                        numbers[authorisation] = self._next_use(connection, authorisation)
+                    number = numbers[authorisation] + added[authorisation]
+                    rows.append((authorisation, number, int(moment.timestamp())))
+                    added[authorisation] += 1
+            self._add_uses.run(connection, rows)
+        return answers
+
+    def _used(self, connection: Connection, authorisation: str, since: int) -> int:
+        return int(connection.execute(self._count_uses, {"mine": authorisation, "since": since}).scalar_one())
+
+    def _next_use(self, connection: Connection, authorisation: str) -> int:
+        last = connection.execute(self._last_use, {"mine": authorisation}).scalar()
+        return 0 if last is None else last + 1
 
     def enrol_officer(self, name: str, public_key: bytes) -> None:
         """Make a registration officer known; one that is known with the same key is left as it is."""
@@ -175,9 +195,8 @@ class AuthorityDatabase:
 
     def officer(self, name: str) -> bytes | None:
         """Return an officer's public key."""
-        query = select(tables.officer.c.public_key).where(tables.officer.c.name == name)
-        with self._engine.begin() as connection:
-            key = connection.execute(query).scalar()
+        with self._reading.begin() as connection:
+            key = connection.execute(self._find_officer, {"officer": name}).scalar()
         return bytes(key) if key is not None else None
 
     def certificates(self, authority: str) -> Iterable[bytes]:

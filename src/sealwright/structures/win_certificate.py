@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sealwright.domain.errors import MalformedError, UnsupportedError
+from sealwright.structures.word_sum import MODULUS, word_sum
 
 ALIGNMENT: Final = 8
 HEADER: Final = 8  # length, revision and type of an entry, in bytes
@@ -17,7 +18,6 @@ MAX_TABLE: Final = 16 << 20  # bytes; a table is read into memory
 
 _REVISION_1, _REVISION_2 = 0x0100, 0x0200
 _MAX_CERTIFICATES = 16
-_FOLD = 16_384  # bytes turned into one integer at a time; even
 _UINT32 = 1 << 32
 
 
@@ -31,28 +31,24 @@ class Certificate:
 
 
 class Checksum:
-    """The CheckSum of ImageHlp's CheckSumMappedFile: 16-bit words added with carry, plus the file's length.
+    """The CheckSum of ImageHlp's CheckSumMappedFile: 16-bit words added with carry, plus the file's length."""
 
-    2**16 is 1 modulo 2**16 - 1, so whole blocks may be added as large integers and reduced once at the end.
-    Every piece must begin at an even offset of the file.
-    """
-
-    __slots__ = ("_sum",)
+    __slots__ = ("_any", "_sum")
 
     def __init__(self) -> None:
-        self._sum = 0
+        self._sum = word_sum()
+        self._any = False
 
-    def update(self, piece: bytes) -> None:
-        """Add the next piece; an odd one is taken as if a zero followed."""
-        view = memoryview(piece)
-        for start in range(0, len(view), _FOLD):
-            self._sum += int.from_bytes(view[start : start + _FOLD], "little")
+    def update(self, piece: bytes | memoryview) -> None:
+        """Add the next piece of the file; after the last, an odd one is taken as if a zero followed."""
+        self._sum.update(piece)
+        self._any = self._any or any(piece)
 
     def value(self, length: int) -> int:
-        """Return the checksum of a file of that many bytes, whose own CheckSum was taken as zero."""
-        folded = self._sum % 0xFFFF
-        if folded == 0 and self._sum:
-            folded = 0xFFFF  # adding with carry never returns to zero
+        """Return the checksum of a file of that many bytes, whose own CheckSum was taken as zero; ends the sum."""
+        folded = self._sum.value()
+        if folded == 0 and self._any:
+            folded = MODULUS  # adding with carry never returns to zero
         return (folded + length) % _UINT32
 
 

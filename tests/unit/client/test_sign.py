@@ -225,6 +225,74 @@ def test_large_files_are_hashed_by_two_threads(signer: Signer, tmp_path: Path, m
     assert sum(heard) == size
 
 
+@pytest.fixture
+def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_files, "LARGE", 1)
+
+
+@pytest.mark.usefixtures("all_large")
+@pytest.mark.parametrize("count", [1, 2])
+def test_large_files_become_what_small_ones_do(signer: Signer, tmp_path: Path, count: int) -> None:
+    sources = [program(tmp_path, f"{number}.exe", os.urandom((1 << 20) + number)) for number in range(count)]
+    before = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
+    for mode in (None, "replace", "append"):
+        options = Options("release", f"{count}.{mode}", DigestAlgorithm.SHA256, mode)
+        results = signer.sign([Task(source, source) for source in sources], options)
+        done = [result for result in results if isinstance(result, Signed)]
+        assert [result.result.verdict for result in done] == ["passed"] * count
+        assert [result.input_sha256 for result in done] == before
+        before = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
+        assert [result.result.sha256 for result in done] == before
+    assert sorted(tmp_path.iterdir()) == sources
+
+
+@pytest.mark.usefixtures("all_large")
+def test_the_copy_of_a_large_file_is_removed_if_it_is_not_signed(signer: Signer, tmp_path: Path) -> None:
+    source = program(tmp_path)
+    assert isinstance(refused(signer, source, Options(key="unknown", idempotency_key="x")), NotFoundError)
+    assert [path.name for path in tmp_path.iterdir()] == ["program.exe"]
+
+    def interrupt(_count: int) -> None:
+        assert len(list(tmp_path.iterdir())) == 2
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        signer.sign([Task(source, source)], OPTIONS, interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["program.exe"]
+
+
+@pytest.mark.usefixtures("all_large")
+def test_a_large_file_that_changes_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    source = program(tmp_path)
+
+    def change(_method: str, _path: str) -> None:
+        os.utime(source, (1, 1))
+
+    error = refused(make_signer(FakeService(before=change)), source)
+    assert isinstance(error, ConflictError)
+    assert [path.name for path in tmp_path.iterdir()] == ["program.exe"]
+
+
+@pytest.mark.usefixtures("all_large")
+def test_a_copy_that_is_not_the_file_that_was_digested_is_not_published(
+    signer: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, other = program(tmp_path, "a.exe"), program(tmp_path, "b.exe", b"\x91" * 700)
+    begin = client_files.Replacement.begin_copy
+    monkeypatch.setattr(client_files.Replacement, "begin_copy", lambda self, _source: begin(self, other))
+    assert isinstance(refused(signer, source), VerificationError)
+
+
+@pytest.mark.usefixtures("all_large")
+def test_where_a_large_output_cannot_be_written_nothing_is_asked_for(
+    service: FakeService, signer: Signer, tmp_path: Path
+) -> None:
+    (result,) = signer.sign([Task(program(tmp_path), tmp_path / "nowhere" / "x.exe")], OPTIONS)
+    assert isinstance(result, Failed)
+    assert isinstance(result.error, ConfigurationError)
+    assert service.requests == []
+
+
 def test_the_same_request_again_is_the_same_request(signer: Signer, tmp_path: Path) -> None:
     source = program(tmp_path)
     first = signed(signer, source, tmp_path / "1.exe")
@@ -251,8 +319,8 @@ def test_a_link_stays_a_link(signer: Signer, tmp_path: Path) -> None:
 @pytest.fixture
 def failing_write() -> Callable[[Path], None]:
     def write(target: Path) -> None:
-        with client_files.replacement(target, 0o600) as output:
-            output.write(b"half")
+        with client_files.Replacement(target, 0o600) as output:
+            output.file.write(b"half")
             raise OSError(28, "No space left on device")
 
     return write
@@ -265,11 +333,3 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, failing_writ
         failing_write(target)
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
-
-
-def test_a_disk_that_fills_up_behind_a_writer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_files, "LARGE", 1)
-    path = tmp_path / "file"
-    path.touch()
-    with path.open("rb") as file, pytest.raises(OSError, match="write"), client_files.write_behind(file, 9) as behind:
-        behind.write(b"to a file that is open for reading")

@@ -216,6 +216,21 @@ def test_the_signed_file_does_not_depend_on_how_it_is_cut_into_pieces(chunk: int
         assert attach(whole, signature) == whole
 
 
+@pytest.mark.parametrize("mode", ["replace", "append"])
+@pytest.mark.parametrize("overlay", [b"", b"x", b"y" * 50_000])
+@pytest.mark.parametrize("signatures", [0, 1, 2])
+def test_a_copy_becomes_the_same_file_as_one_that_is_written_anew(
+    mode: AttachMode, overlay: bytes, signatures: int, cms: Cms
+) -> None:
+    file = make_pe(overlay=overlay)
+    for _ in range(signatures):
+        file = attach(file, cms(file), "append")
+    signature = cms(file)
+    copy = io.BytesIO(file)
+    PE().attach(io.BytesIO(file), copy, signature, mode)
+    assert copy.getvalue() == attach(file, signature, mode)
+
+
 def test_replacing_drops_every_signature_that_was_there(cms: Cms) -> None:
     file = make_pe()
     twice = attach(attach(file, cms(file)), cms(file), "append")

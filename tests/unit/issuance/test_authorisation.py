@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sealwright.domain.errors import DeniedError, InvalidRequestError, MalformedError, SealwrightError
 from sealwright.domain.keys import KeyAlgorithm
-from sealwright.domain.messages import AuthorisationEnvelope, IssueRequest
+from sealwright.domain.messages import Authorisation, AuthorisationEnvelope, IssueRequest
+from sealwright.issuance.authorisation import Authorised, Authoriser
 from sealwright.structures.authorisation import CONTEXT, sign_authorisation
 from tests.unit.issuance.world import (
     PUBLISHER,
@@ -122,23 +123,45 @@ def test_a_standing_authorisation_without_bounds_is_refused(
         world.authoriser.check(world.request(standing(**changes)))
 
 
+def claim(world: World, authorisation: Authorisation, times: int = 1) -> list[DeniedError | None]:
+    checked = [world.authoriser.check(world.request(authorisation)) for _ in range(times)]
+    return world.authoriser.claim(checked)
+
+
 def test_an_authorisation_is_used_once(world: World) -> None:
-    authorised = world.authoriser.check(world.request(single()))
-    world.authoriser.claim(authorised)
+    assert claim(world, single()) == [None]
     world.now += timedelta(hours=2)
-    with pytest.raises(DeniedError, match="used already") as caught:
-        world.authoriser.claim(world.authoriser.check(world.request(single())))
-    assert "one certificate" in caught.value.hint
+    [refused] = claim(world, single())
+    assert refused is not None
+    assert "used already" in refused.detail
+    assert "one certificate" in refused.hint
 
 
 def test_a_standing_authorisation_is_used_within_its_limit(world: World) -> None:
-    for _ in range(2):
-        world.authoriser.claim(world.authoriser.check(world.request(standing())))
-    with pytest.raises(DeniedError, match="limit of 2") as caught:
-        world.authoriser.claim(world.authoriser.check(world.request(standing())))
-    assert caught.value.retry_after == 3600
+    assert claim(world, standing()) == [None]
+    within, refused = claim(world, standing(), 2)
+    assert within is None
+    assert refused is not None
+    assert "limit of 2" in refused.detail
+    assert refused.retry_after == 3600
     world.now += timedelta(hours=1, seconds=1)
-    world.authoriser.claim(world.authoriser.check(world.request(standing())))
+    assert claim(world, standing()) == [None]
+
+
+def test_a_word_that_many_requests_show_is_opened_once_and_each_is_checked(world: World) -> None:
+    asked: list[str] = []
+
+    def officer(name: str) -> bytes | None:
+        asked.append(name)
+        return public_bytes(world.officer) if name == "officer" else None
+
+    authoriser = Authoriser(officer, world.records, world.clock)
+    shown = world.request(single())
+    other_key = msgspec.structs.replace(shown, public_key=public_bytes(world.officer))
+    forged = msgspec.structs.replace(shown, envelope=msgspec.structs.replace(shown.envelope, signature=b"0"))
+    checked = authoriser.check_all([shown, other_key, forged, shown])
+    assert [type(one) for one in checked] == [Authorised, DeniedError, DeniedError, Authorised]
+    assert asked == ["officer", "officer"]
 
 
 def test_what_an_officer_signed_is_read_strictly(world: World) -> None:

@@ -20,7 +20,7 @@ from sealwright.issuance.building import Wish
 from sealwright.issuance.hierarchy import Hierarchy, HierarchyBuilder, HierarchyKeys
 from sealwright.issuance.issuer import Issuer
 from sealwright.issuance.profiles import PROFILES, Profile
-from sealwright.issuance.records import Intent, Issued, Revocation
+from sealwright.issuance.records import Claim, Intent, Issued, Revocation
 from sealwright.structures.authorisation import sign_authorisation
 from sealwright.structures.x509 import spki_sha256
 from tests.pki import PrivateKey, new_key
@@ -99,11 +99,15 @@ class MemoryRecords:
         self.numbers[authority] = self.numbers.get(authority, 0) + 1
         return self.numbers[authority]
 
-    def claim(self, authorisation: str, moment: datetime, limit: int, since: datetime | None) -> bool:
-        used = [when for name, when in self.uses if name == authorisation and (since is None or when >= since)]
-        if len(used) >= limit:
+    def claim(self, claims: Sequence[Claim]) -> list[bool]:
+        return [self._claim(one) for one in claims]
+
+    def _claim(self, claim: Claim) -> bool:
+        since = claim.since
+        used = [when for name, when in self.uses if name == claim.authorisation and (since is None or when >= since)]
+        if len(used) >= claim.limit:
             return False
-        self.uses.append((authorisation, moment))
+        self.uses.append((claim.authorisation, claim.moment))
         return True
 
 

@@ -32,7 +32,8 @@ def command(files: tuple[Path, ...], directory: Path | None, *, serve: bool, as_
     """
     from sealwright.cli.operate.demo_report import Report, collect, print_report  # noqa: PLC0415 - slow to import
     from sealwright.servers.embedded import free_ports, start  # noqa: PLC0415 - slow to import
-    from sealwright.servers.initialise import Initialiser, Plan  # noqa: PLC0415 - slow to import
+    from sealwright.servers.initialise import Initialiser  # noqa: PLC0415 - slow to import
+    from sealwright.servers.plan import Plan  # noqa: PLC0415 - slow to import
 
     sources = list(files) or [default_program()]
     for source in sources:

@@ -38,7 +38,8 @@ def command(
 
     Run again, it completes what is missing and changes nothing that is there.
     """
-    from sealwright.servers.initialise import Initialiser, Plan  # noqa: PLC0415 - slow to import
+    from sealwright.servers.initialise import Initialiser  # noqa: PLC0415 - slow to import
+    from sealwright.servers.plan import Plan  # noqa: PLC0415 - slow to import
 
     plan = Plan(directory, url, key_store, publisher, country, place, algorithm)
     work = Initialiser(plan, lambda what: click.echo(f"  made {what}", err=True))

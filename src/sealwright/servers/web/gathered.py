@@ -41,6 +41,6 @@ class GatheringTransport:
 class GatheredHttp(HttpToolsProtocol):
     """The protocol over a gathering transport."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so too
         """Begin a connection."""
         super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, self.loop)))
