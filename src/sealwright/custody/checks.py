@@ -26,7 +26,7 @@ from sealwright.domain.messages import KeyView, LogAdvance, PrincipalView, Signe
 from sealwright.domain.records import CustodyState, KeyRecord, PrincipalRecord
 from sealwright.structures.http_signatures import PublicKey
 from sealwright.structures.http_signatures import check as check_request_signature
-from sealwright.structures.merkle import leaf_hash, root_of
+from sealwright.structures.merkle import leaf_hash, root_over
 from sealwright.structures.signing_requests import (
     check_target,
     decision_context,
@@ -108,8 +108,7 @@ def check_request(
     request = read_body(item.proof.body)
     record = check_key(state, principal, request)
     algorithm, digests = read_digests(request)
-    root = root_of([leaf_hash(digest) for digest in digests])
-    _check_intent(intent, item, request, record, state, root)
+    _check_intent(intent, item, request, record, state, root_over(digests))
     refusal = decide("sign", principal_view(principal), key_view(record), decision_context(request))
     if refusal:
         raise DeniedError(refusal)

@@ -7,7 +7,9 @@ key operations run several at a time. One request's failure stands in its place 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import new as new_hash
+from hashlib import sha256, sha384, sha512
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,10 +19,13 @@ from cryptography.x509 import load_der_x509_certificate
 from sealwright.contracts import KeyStore, PreparedScheme, Scheme, SigningKey
 from sealwright.custody.checks import Admitted
 from sealwright.domain.errors import SealwrightError, UnavailableError
-from sealwright.domain.keys import Lifetime
+from sealwright.domain.keys import DigestAlgorithm, Lifetime
 from sealwright.domain.messages import AuthorisationEnvelope, IssueAnswer, IssueRequest, SignAnswer
 
 _PREPARED_KEPT = 256
+_HASHES: Final = MappingProxyType(
+    {DigestAlgorithm.SHA256: sha256, DigestAlgorithm.SHA384: sha384, DigestAlgorithm.SHA512: sha512}
+)
 
 Task = Callable[[], bytes | SealwrightError]
 
@@ -40,12 +45,13 @@ class _Work:
     admitted: Admitted
     digest: bytes
     to_be_signed: bytes
+    slow: bool  # its key is an RSA key: worth a thread
 
     def sign(self) -> bytes | SealwrightError:
         """Hash what was built and use the key."""
         algorithm = self.admitted.digest
         try:
-            return self.key.sign(new_hash(algorithm.value, self.to_be_signed).digest(), algorithm)
+            return self.key.sign(_HASHES[algorithm](self.to_be_signed).digest(), algorithm)
         except SealwrightError as error:
             return error
 
@@ -72,11 +78,11 @@ class KeyUse:
 
     def _sign_works(self, works: Sequence[_Work]) -> Sequence[bytes | SealwrightError]:
         """Use the keys; RSA takes long enough to be worth a thread, an elliptic curve does not."""
-        slow = [work.sign for work in works if work.key.algorithm.is_rsa]
+        slow = [work.sign for work in works if work.slow]
         if len(slow) <= 1:
             return [work.sign() for work in works]
         done = iter(self._run_all(slow))
-        return [next(done) if work.key.algorithm.is_rsa else work.sign() for work in works]
+        return [next(done) if work.slow else work.sign() for work in works]
 
     def _plan(
         self, admitted: Admitted, ephemeral: list[tuple[SigningKey, IssueAnswer | SealwrightError]] | None
@@ -85,7 +91,10 @@ class KeyUse:
             if ephemeral is None:
                 key = self._open(admitted)
                 prepared = self._prepare(admitted)
-                return [_work(key, prepared, admitted, digest) for digest in admitted.digests]
+                build, intent, slow = prepared.to_be_signed, admitted.intent_sha256, key.algorithm.is_rsa
+                return [
+                    _Work(key, prepared, admitted, digest, build(digest, intent), slow) for digest in admitted.digests
+                ]
             works: list[_Work] = []
             for digest, (key, answer) in zip(admitted.digests, ephemeral, strict=True):
                 if isinstance(answer, SealwrightError):
@@ -94,7 +103,8 @@ class KeyUse:
                 context = msgspec.structs.replace(admitted.context, chain=tuple(answer.chain))
                 scheme = self._scheme(admitted.scheme)
                 prepared = scheme.prepare(context, admitted.digest, admitted.parameters)
-                works.append(_work(key, prepared, admitted, digest))
+                built = prepared.to_be_signed(digest, admitted.intent_sha256)
+                works.append(_Work(key, prepared, admitted, digest, built, key.algorithm.is_rsa))
         except SealwrightError as error:
             return error
         return works
@@ -155,10 +165,6 @@ def _check_leaf(answer: IssueAnswer, key: SigningKey) -> None:
         same = False
     if not same:
         raise UnavailableError("the certification authority answered with another key's certificate")
-
-
-def _work(key: SigningKey, prepared: PreparedScheme, admitted: Admitted, digest: bytes) -> _Work:
-    return _Work(key, prepared, admitted, digest, prepared.to_be_signed(digest, admitted.intent_sha256))
 
 
 def _assemble(plan: Sequence[_Work], signatures: Iterator[bytes | SealwrightError]) -> SignAnswer:

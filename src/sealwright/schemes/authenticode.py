@@ -31,17 +31,13 @@ _LAST_OF_PLANE_0 = "\uffff"
 class PreparedAuthenticode:
     """Authenticode for one certificate and one set of parameters; what does not change is encoded once."""
 
-    __slots__ = ("_constant", "_content", "_mark", "_signer")
+    __slots__ = ("_attributes", "_content", "_signer")
 
     def __init__(
         self, context: "SignerContext", digest: "DigestAlgorithm", program_name: str, program_url: str
     ) -> None:
         self._signer = SignerTemplate(context.chain, digest, context.key_algorithm, oids.SPC_INDIRECT_DATA, version=1)
         self._content = IndirectDataTemplate(digest)
-        self._constant = (
-            attribute(oids.SPC_STATEMENT_TYPE, statement_type()),
-            attribute(oids.SPC_SP_OPUS_INFO, opus_info(program_name, program_url)),
-        )
         mark = signature_protection(
             context.protection,
             Lifetime.EPHEMERAL if context.ephemeral else Lifetime.PERSISTENT,
@@ -49,7 +45,11 @@ class PreparedAuthenticode:
             bytes(_INTENT_SIZE),
         )
         # The intent's hash stands at the very end of the attribute.
-        self._mark = attribute(oids.SIGNATURE_PROTECTION, mark)[:-_INTENT_SIZE]
+        self._attributes = self._signer.attributes_template(
+            (attribute(oids.SPC_STATEMENT_TYPE, statement_type()), 0),
+            (attribute(oids.SPC_SP_OPUS_INFO, opus_info(program_name, program_url)), 0),
+            (attribute(oids.SIGNATURE_PROTECTION, mark)[:-_INTENT_SIZE], _INTENT_SIZE),
+        )
 
     def to_be_signed(self, digest: bytes, intent_sha256: bytes) -> bytes:
         """Return the SET OF signed attributes; the caller hashes it with the prepared digest and signs that.
@@ -58,9 +58,7 @@ class PreparedAuthenticode:
         """
         if len(intent_sha256) != _INTENT_SIZE:
             raise InvalidRequestError(f"the intent's SHA-256 has {_INTENT_SIZE} bytes")
-        return self._signer.signed_attributes(
-            self._content.content_digest(digest), *self._constant, self._mark + intent_sha256
-        )
+        return self._attributes.fill(self._content.content_digest(digest), intent_sha256)
 
     def assemble(self, digest: bytes, to_be_signed: bytes, signature: bytes) -> bytes:
         """Return the CMS ContentInfo in DER. Raises DigestLengthError."""

@@ -49,7 +49,7 @@ from sealwright.signing.steps import (
     Signed,
     Understood,
 )
-from sealwright.structures.merkle import leaf_hash, root_of
+from sealwright.structures.merkle import root_over
 from sealwright.structures.signing_requests import (
     check_target,
     decision_context,
@@ -227,7 +227,7 @@ class Pipeline:
             scheme=request.scheme,
             digest_algorithm=request.digest_algorithm,
             count=len(understood.digests),
-            digests_root=root_of([leaf_hash(digest) for digest in understood.digests]).hex(),
+            digests_root=root_over(understood.digests).hex(),
             request=body_sha256.hex(),
             proof=proof_sha256(proof).hex(),
             records_version=authorised.records_version,
@@ -279,7 +279,7 @@ class Pipeline:
             time=timestamp(self._ports.clock()),
             intent=recorded.index,
             count=len(signed.signatures),
-            signatures_root=root_of([leaf_hash(signature) for signature in signed.signatures]).hex(),
+            signatures_root=root_over(signed.signatures).hex(),
         )
         held = Held(signed.signatures, signed.intent, signed.checkpoint)
         placed = await self._ports.log.conclude(recorded.id, event, msgspec.msgpack.encode(held))

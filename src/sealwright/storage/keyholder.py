@@ -10,7 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sealwright.domain.errors import ConfigurationError, ConflictError
 from sealwright.domain.events import AnyEvent, encode_event
 from sealwright.domain.records import CustodyState, KeyRecord, PolicyRecord, PrincipalRecord, SeenLog, Uses
+from sealwright.storage.engine import reading
 from sealwright.storage.ledger import LedgerTables
+from sealwright.storage.prepared import Prepared
 from sealwright.storage.tables import keyholder as tables
 from sealwright.structures.tlog import LogSigner
 
@@ -23,6 +25,7 @@ class KeyHolderDatabase:
 
     def __init__(self, engine: Engine, signer: LogSigner) -> None:
         self._engine = engine
+        self._reading = reading(engine)
         self._signer = signer
         self._ledger = LedgerTables(tables.metadata)
         self._pruned = 0
@@ -36,9 +39,11 @@ class KeyHolderDatabase:
                 seen_checkpoint=bindparam("checkpoint"),
             )
         )
-        key = tables.signing_key
-        self._add_uses = update(key).where(key.c.name == bindparam("key")).values(uses=key.c.uses + bindparam("count"))
-        self._add_proofs = insert(tables.used_proof)
+        key, proof = tables.signing_key, tables.used_proof
+        add_uses = update(key).where(key.c.name == bindparam("key")).values(uses=key.c.uses + bindparam("count"))
+        self._add_uses = Prepared(engine.dialect, add_uses, ("key", "count"))
+        self._add_proofs = Prepared(engine.dialect, insert(proof), ("sha256", "expires"))
+        self._find_proofs = select(proof.c.sha256).where(proof.c.sha256.in_(bindparam("proofs", expanding=True)))
 
     def create(self) -> None:
         """Begin an empty state and log; what exists is left as it is."""
@@ -105,9 +110,8 @@ class KeyHolderDatabase:
 
     def spent(self, proofs: Sequence[bytes]) -> set[bytes]:
         """Return those of the proofs that were used before."""
-        column = tables.used_proof.c.sha256
-        with self._engine.begin() as connection:
-            return {bytes(row[0]) for row in connection.execute(select(column).where(column.in_(proofs)))}
+        with self._reading.begin() as connection:
+            return {bytes(row[0]) for row in connection.execute(self._find_proofs, {"proofs": list(proofs)})}
 
     def use(self, uses: Uses, now: int) -> None:
         """Count the uses, remember the proofs and how far the log was seen."""
@@ -116,13 +120,8 @@ class KeyHolderDatabase:
             connection.execute(
                 self._set_seen, {"size": seen.size, "frontier": seen.frontier, "checkpoint": seen.checkpoint}
             )
-            if uses.per_key:
-                connection.execute(
-                    self._add_uses, [{"key": name, "count": count} for name, count in uses.per_key.items()]
-                )
-            if uses.proofs:
-                rows = [{"sha256": proof, "expires": expires} for proof, expires in uses.proofs.items()]
-                connection.execute(self._add_proofs, rows)
+            self._add_uses.run(connection, list(uses.per_key.items()))
+            self._add_proofs.run(connection, list(uses.proofs.items()))
             if now - self._pruned > _PRUNE_EVERY:
                 connection.execute(delete(tables.used_proof).where(tables.used_proof.c.expires < now))
                 self._pruned = now

@@ -86,7 +86,7 @@ class SigningDatabase:
             request.c.intent,
             request.c.outcome,
             request.c.response,
-        )
+        ).where(request.c.id.in_(bindparam("identities", expanding=True)))
         again = (
             update(request)
             .where(request.c.id == bindparam("known"))
@@ -167,7 +167,7 @@ class SigningDatabase:
     def _known(self, connection: Connection, identities: list[bytes]) -> dict[bytes, EarlierRequest]:
         if not identities:
             return {}
-        rows = connection.execute(self._find.where(tables.request.c.id.in_(identities)))
+        rows = connection.execute(self._find, {"identities": identities})
         return {bytes(row[0]): EarlierRequest(bytes(row[1]), row[2], row[3], row[4], row[5]) for row in rows}
 
     def _store_intents(self, connection: Connection, placed: Sequence["_Place | EarlierRequest"]) -> None:

@@ -4,6 +4,7 @@
 and nothing but this module imports it. Raw slices are wrapped by `tlv` without being decoded.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
@@ -44,9 +45,11 @@ __all__ = [
     "Null",
     "ObjectIdentifier",
     "SetOf",
+    "SetTemplate",
     "decode",
     "encode",
     "explicit",
+    "header",
     "null",
     "octet_string",
     "oid",
@@ -75,10 +78,14 @@ def decode(cls: type[_T], data: bytes) -> _T:
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Return identifier octet, length and the parts joined."""
     contents = b"".join(parts)
-    size = len(contents)
+    return header(tag, len(contents)) + contents
+
+
+def header(tag: int, size: int) -> bytes:
+    """Return identifier octet and length of an element whose contents have so many bytes."""
     if size < 0x80:  # noqa: PLR2004 - X.690 8.1.3.4: the short form, written here because most elements have it
-        return bytes((tag, size)) + contents
-    return bytes((tag,)) + encode_length(size) + contents
+        return bytes((tag, size))
+    return bytes((tag,)) + encode_length(size)
 
 
 def sequence_of(*parts: bytes) -> bytes:
@@ -89,6 +96,36 @@ def sequence_of(*parts: bytes) -> bytes:
 def set_of(*parts: bytes) -> bytes:
     """Wrap encoded elements in a SET OF, in DER's order (X.690, section 11.6)."""
     return tlv(SET, *sorted(parts))
+
+
+class SetTemplate:
+    """A SET OF elements of which some end in octets that change: what stays and its order are settled once.
+
+    A part is an encoded element without its last octets, and how many those are. The parts must differ before
+    their ends, so that these decide nothing about DER's order (X.690, section 11.6).
+    """
+
+    __slots__ = ("_pieces", "_places")
+
+    def __init__(self, parts: Sequence[tuple[bytes, int]]) -> None:
+        size = sum(len(octets) + left for octets, left in parts)
+        changing = [octets for octets, left in parts if left]
+        pieces = [header(SET, size)]
+        places: list[int] = []
+        for octets, left in sorted(parts):
+            pieces[-1] += octets
+            if left:
+                places.append(changing.index(octets))
+                pieces.append(b"")
+        self._pieces = pieces
+        self._places = places
+
+    def fill(self, *ends: bytes) -> bytes:
+        """Return the set with these ends, in the order of the parts; the caller has checked their lengths."""
+        filled = [self._pieces[0]]
+        for place, piece in zip(self._places, self._pieces[1:], strict=True):
+            filled += (ends[place], piece)
+        return b"".join(filled)
 
 
 def explicit(number: int, *parts: bytes) -> bytes:

@@ -7,6 +7,7 @@ slices of what was signed are kept, so that a verifier hashes the very bytes tha
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import new as new_hash
 
 from cryptography import x509
@@ -17,7 +18,7 @@ from sealwright.domain import oids
 from sealwright.domain.errors import MalformedError, UnsupportedError, WeakDigestError
 from sealwright.domain.keys import DigestAlgorithm, KeyAlgorithm
 from sealwright.structures import ber
-from sealwright.structures.asn1 import explicit, null, octet_string, oid, sequence_of, set_of, tlv
+from sealwright.structures.asn1 import SetTemplate, header, null, octet_string, oid, sequence_of, set_of, tlv
 
 DIGEST_OIDS: Mapping[DigestAlgorithm, str] = {
     DigestAlgorithm.SHA256: oids.SHA256,
@@ -60,6 +61,7 @@ class SignerTemplate:
     __slots__ = (
         "_content_type",
         "_digest_head",
+        "_frame",
         "_head",
         "_middle",
         "_signature_algorithm",
@@ -78,6 +80,7 @@ class SignerTemplate:
         embed: bool = True,
     ) -> None:
         leaf = x509.load_der_x509_certificate(chain[0])
+        self._frame = lru_cache(64)(self._make_frame)  # an ECDSA signature's length differs, the rest hardly
         self.digest = digest
         digest_der = digest_algorithm_der(digest)
         identifier = sequence_of(leaf.issuer.public_bytes(), integer(leaf.serial_number))
@@ -98,17 +101,27 @@ class SignerTemplate:
         """
         return set_of(self._content_type, self._digest_head + self.digest.check(content_digest), *others)
 
+    def attributes_template(self, *others: tuple[bytes, int]) -> SetTemplate:
+        """Return the signed attributes as a template: filled with the content's digest, then with the others' ends."""
+        return SetTemplate([(self._content_type, 0), (self._digest_head, self.digest.size), *others])
+
     def assemble(self, encapsulated: bytes, signed: bytes, signature: bytes, unsigned: Sequence[bytes] = ()) -> bytes:
         """Return the ContentInfo around the encapsulated content (DER), the signed attributes and signature."""
-        signer = sequence_of(
-            self._signer_head,
-            b"\xa0" + signed[1:],
-            self._signature_algorithm,
-            octet_string(signature),
-            tlv(0xA1, *sorted(unsigned)) if unsigned else b"",
-        )
-        signed_data = sequence_of(self._head, encapsulated, self._middle, set_of(signer))
-        return sequence_of(oid(oids.SIGNED_DATA), explicit(0, signed_data))
+        more = tlv(_UNSIGNED, *sorted(unsigned)) if unsigned else b""
+        head, middle, end = self._frame(len(encapsulated), len(signed), len(signature), len(more))
+        return b"".join((head, encapsulated, middle, signed[1:], end, signature, more))
+
+    def _make_frame(self, encapsulated: int, signed: int, signature: int, unsigned: int) -> tuple[bytes, bytes, bytes]:
+        """Return what stands before the content, the signed attributes and the signature, for parts of these sizes."""
+        end = self._signature_algorithm + header(ber.OCTET_STRING, signature)
+        rest = len(self._signer_head) + signed + len(end) + signature + unsigned
+        signer = header(ber.SEQUENCE, rest)
+        before = self._middle + header(ber.SET, len(signer) + rest) + signer
+        data = header(ber.SEQUENCE, size := len(self._head) + encapsulated + len(before) + rest)
+        outer = oid(oids.SIGNED_DATA) + header(0xA0, len(data) + size) + data
+        head = header(ber.SEQUENCE, len(outer) + size) + outer + self._head
+        middle = before + self._signer_head + b"\xa0"  # instead of the signed attributes' first octet, SET OF
+        return head, middle, end
 
 
 def integer(value: int) -> bytes:

@@ -37,9 +37,15 @@ def read_digests(request: SigningRequestBody) -> tuple[DigestAlgorithm, tuple[by
     """Read the digests of a request. Raises WeakDigestError, DigestLengthError, InvalidRequestError."""
     algorithm = DigestAlgorithm.named(request.digest_algorithm)
     texts = [artifact.digest for artifact in request.artifacts]
-    if not all(len(text) % 2 == 0 and _HEX.fullmatch(text) for text in texts):
+    if _HEX.fullmatch("".join(texts)) is None:  # `fromhex` would pass over white space
         raise InvalidRequestError("a digest is not hexadecimal")
-    return algorithm, tuple(algorithm.check(bytes.fromhex(text)) for text in texts)
+    try:
+        digests = tuple([bytes.fromhex(text) for text in texts])
+    except ValueError:  # an odd number of digits
+        raise InvalidRequestError("a digest is not hexadecimal") from None
+    for digest in digests:
+        algorithm.check(digest)
+    return algorithm, digests
 
 
 def check_target(proof: ProofOfRequest) -> None:

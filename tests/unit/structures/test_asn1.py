@@ -51,3 +51,19 @@ def test_the_small_builders_write_their_tags() -> None:
     assert asn1.sequence_of(asn1.null(), asn1.octet_string(b"a")) == b"\x30\x05\x05\x00\x04\x01a"
     assert asn1.explicit(2, asn1.null()) == b"\xa2\x02\x05\x00"
     assert asn1.tlv(0x04, bytes(200))[:3] == b"\x04\x81\xc8"
+
+
+@given(
+    middles=st.lists(st.binary(max_size=300), min_size=1, max_size=5),
+    ends=st.lists(st.binary(max_size=40), min_size=5, max_size=5),
+)
+def test_a_set_template_gives_what_set_of_gives(middles: list[bytes], ends: list[bytes]) -> None:
+    whole = [
+        asn1.sequence_of(asn1.oid(f"1.2.{i}"), asn1.octet_string(middle + end))
+        for i, (middle, end) in enumerate(zip(middles, ends, strict=False))
+    ]
+    sizes = [len(end) for _, end in zip(whole, ends, strict=False)]
+    template = asn1.SetTemplate(
+        [(octets[: len(octets) - size], size) for octets, size in zip(whole, sizes, strict=True)]
+    )
+    assert template.fill(*(end for end in ends[: len(whole)] if end)) == asn1.set_of(*whole)

@@ -46,6 +46,22 @@ def make(
     return template.assemble(encapsulated, attributes, signature, unsigned)
 
 
+@pytest.mark.parametrize("embed", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 60, 127, 128, 200, 255, 256, 65_400, 70_000])
+def test_parts_of_any_size_stand_in_lengths_that_fit(size: int, embed: bool, pki: Pki) -> None:
+    identity = pki.leaves[KeyAlgorithm.P256]
+    template = cms.SignerTemplate(identity.chain, SHA256, identity.algorithm, PRIVATE, version=3, embed=embed)
+    attributes = template.signed_attributes(bytes(32), cms.attribute(MORE, octet_string(bytes(size))))
+    encapsulated = sequence_of(oid(PRIVATE), explicit(0, octet_string(bytes(size))))
+    for unsigned in ((), (cms.attribute(MORE, octet_string(bytes(size))), cms.attribute(PRIVATE, null()))):
+        whole = template.assemble(encapsulated, attributes, b"s" * (size or 70), unsigned)
+        assert other.ContentInfo.load(whole, strict=True).dump(force=True) == whole
+        read = cms.read_signed_data(whole)
+        assert read.signers[0].signed_bytes() == attributes
+        assert read.signers[0].signature == b"s" * (size or 70)
+        assert len(read.signers[0].unsigned) == len(unsigned)
+
+
 @pytest.mark.parametrize("algorithm", DigestAlgorithm)
 @pytest.mark.parametrize("key", [KeyAlgorithm.P256, KeyAlgorithm.RSA_3072, KeyAlgorithm.P384])
 def test_what_was_built_is_read_again_and_its_signature_holds(
