@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.world import PROGRAM, House
 
-_MOST_MEMORY = 150 * 1024  # KiB of resident memory, as getrusage counts it on Linux
+_MOST_MEMORY = 150 * 1024  # KiB of resident memory at its peak
 _MOST_ADDRESSES = 1 << 30
 
 
@@ -36,10 +36,12 @@ def run(house: House, *arguments: str | Path) -> Ended:
     """Run the command line in a process of its own, with bounded memory, and measure it."""
     read, write = os.pipe()
     code = (
-        "import resource, sys; "
+        "import pathlib, resource, sys; "
         f"resource.setrlimit(resource.RLIMIT_AS, ({_MOST_ADDRESSES}, {_MOST_ADDRESSES})); "
         "from sealwright.cli.main import run; status = run(sys.argv[1:]); "
-        f"open({write}, 'w').write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)); sys.exit(status)"
+        # Not getrusage: its maximum begins with what the process that forked us held.
+        "peak = pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]; "
+        f"open({write}, 'w').write(peak); sys.exit(status)"
     )
     environment = {**os.environ, "SEALWRIGHT_CONFIG": str(house.directory / "client.toml")}
 
@@ -324,7 +326,8 @@ def test_an_interrupt_leaves_no_half_written_file(house: House, folder: Path) ->
         files = [Path(shutil.copy(PROGRAM, folder / f"{number}-{one}.exe")) for one in range(12)]
         code, err = interrupted(house, files, 0.6 + 0.25 * number)
         codes.append(code)
-        assert code in {0, 130}, err
+        # Before the interpreter has its handlers the signal ends it by itself; a shell says 130 for both.
+        assert code in {0, 130, -signal.SIGINT}, err
         assert "Traceback" not in err
         assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in files)
         changed = [path for path in files if path.read_bytes() != original]

@@ -133,28 +133,28 @@ class Transport:
 
     def get(self, path: str, *, signed: bool = True) -> bytes:
         """Fetch a resource, signed by the identity unless it is public. Raises what the service answers."""
-        return self._patiently(lambda: self._once("GET", path, b"", "", signed=signed), resend=True)
+        return self._patiently(lambda n: self._once("GET", path, b"", "", n, signed=signed), resend=True)
 
     def post(self, path: str, body: bytes, idempotency_key: str) -> bytes:
         """Send a signed request; sent again as the same request until it is answered or patience ends."""
-        return self._patiently(lambda: self._once("POST", path, body, idempotency_key, signed=True), resend=True)
+        return self._patiently(lambda n: self._once("POST", path, body, idempotency_key, n, signed=True), resend=True)
 
     def post_envelope(self, path: str, body: bytes) -> bytes:
         """Send a body that carries its own signatures; it counts once, so what may have arrived is not sent again."""
-        return self._patiently(lambda: self._once("POST", path, body, "", signed=False), resend=False)
+        return self._patiently(lambda n: self._once("POST", path, body, "", n, signed=False), resend=False)
 
-    def _once(self, method: str, path: str, body: bytes, idempotency_key: str, *, signed: bool) -> bytes:
+    def _once(self, method: str, path: str, body: bytes, idempotency_key: str, attempt: int, *, signed: bool) -> bytes:
         fields = {"User-Agent": f"sealwright/{__version__}", "Accept": f"application/json, {PROBLEM}"}
         if body:
             fields["Content-Type"] = "application/json"
         if signed:
-            fields |= self._signed(method, path, body, idempotency_key)
+            fields |= self._signed(method, path, body, idempotency_key, attempt)
         answer = self._exchange(method, path, fields, body)
         if answer.status not in _OK:
             raise problem_of(answer)
         return answer.body
 
-    def _signed(self, method: str, path: str, body: bytes, idempotency_key: str) -> dict[str, str]:
+    def _signed(self, method: str, path: str, body: bytes, idempotency_key: str, attempt: int) -> dict[str, str]:
         # `cryptography` takes a tenth of a second to import, so it is only where a request is signed.
         from sealwright.structures.http_signatures import sign_request  # noqa: PLC0415 - slow, see above
 
@@ -171,18 +171,24 @@ class Transport:
             body,
             idempotency_key,
             self._identity.name,
-            int(self._clock().timestamp()),
+            # The key holder takes a proof once, and `created` has whole seconds: each attempt is dated a second
+            # later, so that it is a proof of its own even if the one before was used and its answer lost.
+            int(self._clock().timestamp()) + attempt,
             self._identity.sign,
             self._identity.algorithm,
         )
 
-    def _patiently(self, attempt: Callable[[], bytes], *, resend: bool) -> bytes:
-        """Try until there is an answer; pauses double, and are as long as Retry-After asks for at least."""
+    def _patiently(self, attempt: Callable[[int], bytes], *, resend: bool) -> bytes:
+        """Try until there is an answer; pauses double, and are as long as Retry-After asks for at least.
+
+        `attempt` is told how many went before it.
+        """
         began = self._patience.monotonic()
         pause = _FIRST_PAUSE
+        number = 0
         while True:
             try:
-                return attempt()
+                return attempt(number)
             except UnavailableError as error:
                 if isinstance(error, NoAnswerError) and error.sent and not resend:
                     raise
@@ -191,6 +197,7 @@ class Transport:
                     raise
             self._patience.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
+            number += 1
 
 
 def authority(server: str) -> str:

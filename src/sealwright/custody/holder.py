@@ -116,7 +116,7 @@ class KeyHolder:
         for answer in answers:
             if isinstance(answer, Admitted):
                 if answer.statement_sha256 in spent:
-                    left.append(refusal(ConflictError("this proof of request was used before")))
+                    left.append(refusal(ConflictError("this proof of request was used before: sign it anew")))
                     continue
                 spent.add(answer.statement_sha256)
             left.append(answer)
