@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -319,20 +319,30 @@ def interrupted(house: House, files: Sequence[Path], after: float) -> tuple[int,
     return process.returncode, err.decode()
 
 
+def programs(folder: Path, name: str) -> Iterator[list[Path]]:
+    """Make programs to be signed, and remove them afterwards."""
+    files = [Path(shutil.copy(PROGRAM, folder / f"{name}-{one}.exe")) for one in range(30)]
+    yield files
+    for path in files:
+        path.unlink()
+
+
 def test_an_interrupt_leaves_no_half_written_file(house: House, folder: Path) -> None:
     original = PROGRAM.read_bytes()
     codes = []
-    for number in range(6):
-        files = [Path(shutil.copy(PROGRAM, folder / f"{number}-{one}.exe")) for one in range(12)]
-        code, err = interrupted(house, files, 0.6 + 0.25 * number)
-        codes.append(code)
-        # Before the interpreter has its handlers the signal ends it by itself; a shell says 130 for both.
-        assert code in {0, 130, -signal.SIGINT}, err
-        assert "Traceback" not in err
-        assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in files)
-        changed = [path for path in files if path.read_bytes() != original]
-        if changed:
-            assert run(house, "verify", *changed).code == 0
-        for path in files:
-            path.unlink()
+    began = time.monotonic()
+    for files in programs(folder, "whole"):
+        assert run(house, "sign", *files).code == 0
+    whole = time.monotonic() - began
+    for number in range(8):
+        for files in programs(folder, str(number)):
+            code, err = interrupted(house, files, whole * (number + 2) / 10)
+            codes.append(code)
+            # Before the interpreter has its handlers the signal ends it by itself; a shell says 130 for both.
+            assert code in {0, 130, -signal.SIGINT}, err
+            assert "Traceback" not in err
+            assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in files)
+            changed = [path for path in files if path.read_bytes() != original]
+            if changed:
+                assert run(house, "verify", *changed).code == 0
     assert 130 in codes
