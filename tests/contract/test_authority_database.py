@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine
 
+from sealwright.domain.errors import ConflictError, NotFoundError
 from sealwright.storage.ca import AuthorityDatabase
 from sealwright.storage.migrations import migrate
 from tests.contract.conftest import NewDatabase
@@ -44,3 +45,36 @@ def test_an_officer_is_known_by_name(database: AuthorityDatabase) -> None:
     database.enrol_officer("bob", b"key")
     assert database.officer("bob") == b"key"
     assert database.officer("eve") is None
+    database.enrol_officer("bob", b"key")
+    with pytest.raises(ConflictError):
+        database.enrol_officer("bob", b"another key")
+
+
+def test_a_serial_number_is_used_once_under_its_authority_and_a_refused_batch_leaves_nothing(
+    database: AuthorityDatabase,
+) -> None:
+    database.save_intents([("a", "leaf", "01", "x", b"tbs"), ("b", "leaf", "01", "x", b"tbs")])
+    with pytest.raises(ConflictError):
+        database.save_intents([("a", "leaf", "02", "x", b"tbs"), ("a", "leaf", "01", "y", b"other")])
+    database.save_intents([("a", "leaf", "02", "x", b"tbs")])
+    database.save_certificates([("a", "01", b"one"), ("b", "01", b"other"), ("a", "02", b"two")])
+    assert list(database.certificates("a")) == [b"one", b"two"]
+    assert list(database.certificates("b")) == [b"other"]
+
+
+def test_a_revoked_certificate_is_on_the_list_of_its_authority_alone(database: AuthorityDatabase) -> None:
+    database.save_intents([("a", "leaf", "0f", "x", b"tbs"), ("b", "leaf", "10", "x", b"tbs")])
+    assert database.revoke("0f", NOON, "key-compromise") == "a"
+    assert database.revoked("a") == [(15, NOON, "key-compromise")]
+    assert database.revoked("b") == []
+    with pytest.raises(NotFoundError):
+        database.revoke("ff", NOON, "key-compromise")
+
+
+def test_the_newest_list_of_each_authority_is_kept_and_numbers_only_rise(database: AuthorityDatabase) -> None:
+    assert database.crl("a") is None
+    for number in (1, 2):
+        assert database.next_crl_number("a") == number
+        database.save_crl("a", number, NOON + number * HOUR, bytes([number]), 0)
+    assert database.crl("a") == (NOON + 2 * HOUR, b"\x02")
+    assert (database.crl("b"), database.next_crl_number("b")) == (None, 1)

@@ -68,6 +68,7 @@ class Supervisor:
             "signing": lambda: _bind_tcp(listen.host, listen.port, "port"),
         }
         try:
+            _refuse_shared(run)
             for role in ROLES:
                 self._children.append(Child(role, bind[role]()))
         except ConfigurationError:
@@ -195,6 +196,16 @@ def _lock(deployment: Deployment) -> int:
             f"{deployment.directory} is being served already", hint="stop the other `sealwright serve` first"
         ) from None
     return descriptor
+
+
+def _refuse_shared(run: Path) -> None:
+    """Refuse a directory of sockets that others could put theirs into; with a long path it lies in /tmp."""
+    status = run.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ConfigurationError(
+            f"the directory {run} for the sockets between processes belongs to others, or they can write to it",
+            hint="remove it, or set directories.run in deployment.toml to a private directory with a short path",
+        )
 
 
 def _bind_unix(path: Path) -> socket.socket:

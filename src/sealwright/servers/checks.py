@@ -47,9 +47,11 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
         try:
             yield from look(deployment)
         except SealwrightError as error:
-            yield Finding(FAULT, error.detail, error.hint)
+            yield Finding(FAULT, error.detail, error.hint or "restore what is missing from a backup")
         except OSError as error:
             yield Finding(FAULT, f"{error.filename}: {error.strerror}", "restore the file from a backup")
+        except ValueError as error:  # how the certificate library says that a file is damaged
+            yield Finding(FAULT, f"a certificate or CRL cannot be read: {error}", "restore it from a backup")
 
 
 def _permissions(deployment: Deployment) -> Iterator[Finding]:
