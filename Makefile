@@ -47,9 +47,10 @@ test: setup ## everything but the soak, under 15 minutes: lint, the core's cover
 	@$(PYTEST) --ignore=tests/unit --ignore=tests/contract $(ARGS)
 
 .PHONY: soak
-soak: setup ## the full counts of the long tests: takes hours
+soak: setup ## the full counts of the long tests: 100 kills, 2,000 examples of each fuzz test
 	@scripts/debian-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m pytest -m soak --soak $(ARGS)
+	@$(PYTEST) --soak tests/unit $(ARGS)
 
 .PHONY: interop
 interop: setup ## other makers' programs judge our signatures, full counts

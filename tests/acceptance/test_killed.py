@@ -120,6 +120,7 @@ def check_ledger(house: House, received: list[SigningResponse]) -> int:
     return len(left)
 
 
+@pytest.mark.soak
 def test_no_signature_is_missing_after_everything_was_killed(
     tmp_path: Path, full_count: Callable[[int, int], int]
 ) -> None:

@@ -228,8 +228,8 @@ def _certify(action: CertifyKey, state: CustodyState) -> CustodyState:
             officer_signature=action.officer_signature,
         )
     else:
-        _check_chain(action.chain, record.public_key)
-        record = msgspec.structs.replace(record, chain=tuple(action.chain))
+        until = _check_chain(action.chain, record.public_key)
+        record = msgspec.structs.replace(record, chain=tuple(action.chain), valid_until=until)
     return _with_key(state, msgspec.structs.replace(record, state=KeyState.ACTIVE))
 
 
@@ -243,7 +243,8 @@ def _standing(authorisation: bytes) -> Authorisation:
     return standing
 
 
-def _check_chain(chain: list[bytes], public_key: bytes) -> None:
+def _check_chain(chain: list[bytes], public_key: bytes) -> int:
+    """Check that the chain is this key's, and return when the first of its certificates expires."""
     if not 0 < len(chain) <= _MAX_CHAIN:
         raise InvalidRequestError(f"a certificate chain has 1 to {_MAX_CHAIN} certificates")
     try:
@@ -251,10 +252,12 @@ def _check_chain(chain: list[bytes], public_key: bytes) -> None:
         for lower, upper in pairwise(certificates):
             lower.verify_directly_issued_by(upper)
         held = certificates[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        until = min(int(certificate.not_valid_after_utc.timestamp()) for certificate in certificates)
     except Exception as error:  # noqa: BLE001 - the library raises several kinds for a chain that does not hold
         raise MalformedError(f"the certificate chain does not hold: {error}") from None
     if held != public_key:
         raise InvalidRequestError("the certificate is not for this key")
+    return until
 
 
 def _enable_dual_control(state: CustodyState) -> CustodyState:

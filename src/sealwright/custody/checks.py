@@ -107,6 +107,8 @@ def check_request(
     principal = check_principal(item, intent, state, authority, now, load)
     request = read_body(item.proof.body)
     record = check_key(state, principal, request)
+    if record.chain and now >= record.valid_until:
+        raise DeniedError(f"the certificate of key {record.name!r} has expired", hint="have the key certified anew")
     algorithm, digests = read_digests(request)
     _check_intent(intent, item, request, record, state, root_over(digests))
     refusal = decide("sign", principal_view(principal), key_view(record), decision_context(request))

@@ -20,6 +20,7 @@ class KeyRecord(Struct, frozen=True):
     schemes: tuple[str, ...]
     public_key: bytes = b""  # SubjectPublicKeyInfo; empty for an ephemeral key, which has none of its own
     chain: tuple[bytes, ...] = ()
+    valid_until: int = 0  # when the first certificate of the chain expires, in seconds since 1970; 0 without a chain
     authorisation: bytes = b""  # of an ephemeral key: the standing authorisation the CA will be shown
     officer: str = ""
     officer_signature: bytes = b""

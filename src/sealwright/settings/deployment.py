@@ -83,7 +83,7 @@ class DeploymentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     plain_url: str
     log_origin: str
     subscriber: str
-    tolerance_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 300
+    tolerance_seconds: Annotated[int, Meta(ge=1, le=600)] = 300
     listen: Listen = field(default_factory=Listen)
     key_stores: KeyStores
     directories: Directories = field(default_factory=Directories)

@@ -1,6 +1,7 @@
 """The final checks: each one is the only thing that stands between a lie and a signature."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -79,6 +80,27 @@ def test_an_intent_that_tells_another_story_is_refused(name: str) -> None:
     item = world.item(signed, world.intent(signed, **{name: LIES[name]}))
     with pytest.raises(VerificationError):
         check(world, item)
+
+
+def test_a_key_whose_certificate_expired_is_not_used() -> None:
+    world = World()
+    item = world.item(proof())
+    end = world.holder.state.keys["release"].valid_until
+    out = world.surroundings()
+
+    def at(moment: int) -> Admitted:
+        state = replace(
+            world.holder.state,
+            keys={"release": msgspec.structs.replace(world.holder.state.keys["release"], valid_until=moment)},
+        )
+        now = int(world.now.timestamp())
+        return check_request(item, world.advance(), state, AUTHORITY, now, out.load_key, out.decide)
+
+    assert end > world.now.timestamp()
+    assert at(int(world.now.timestamp()) + 1).record.name == "release"
+    for moment in (0, int(world.now.timestamp()), int(world.now.timestamp()) - 1):
+        with pytest.raises(DeniedError, match="expired"):
+            at(moment)
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-11-23T12:00:00.000000", "2020-01-01T00:00:00.000000Z"])

@@ -244,6 +244,7 @@ def key_record(store: MemoryKeyStore, name: str, **changes: object) -> KeyRecord
         schemes=("plain",),
         public_key=public_key,
         chain=tuple(chain_for(public_key)),
+        valid_until=int((NOW + timedelta(days=30)).timestamp()),
     )
     return msgspec.structs.replace(record, **changes)
 
