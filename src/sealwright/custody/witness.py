@@ -5,23 +5,15 @@ right edge proves at once that the new log contains the old one and that each ne
 the face says about its log is believed (docs/decisions/0007).
 """
 
-from sealwright.domain.errors import InvalidRequestError, LogMistrustedError, MalformedError, VerificationError
+from sealwright.domain.errors import InvalidRequestError, LogMistrustedError, MalformedError
 from sealwright.domain.messages import LogAdvance
 from sealwright.domain.records import SeenLog
 from sealwright.structures.merkle import HASH_SIZE, Frontier
-from sealwright.structures.note import Checkpoint, Verifier, split_note
+from sealwright.structures.note import Verifier
+from sealwright.structures.tlog import open_checkpoint
 
 MAX_HASHES = 100_000
 """Most leaf hashes in one batch (3.2 MB); a face that is further behind brings them in several."""
-
-
-def open_log(note: str, log: Verifier) -> Checkpoint:
-    """Check the log's own signature on a checkpoint and read it. Raises VerificationError, MalformedError."""
-    log.check(note)
-    checkpoint = Checkpoint.decode(split_note(note)[0])
-    if checkpoint.origin != log.name:
-        raise VerificationError("the checkpoint is another log's")
-    return checkpoint
 
 
 def advance(seen: SeenLog, shown: LogAdvance, log: Verifier) -> SeenLog:
@@ -33,7 +25,7 @@ def advance(seen: SeenLog, shown: LogAdvance, log: Verifier) -> SeenLog:
     """
     if len(shown.leaf_hashes) > MAX_HASHES or any(len(leaf) != HASH_SIZE for leaf in shown.leaf_hashes):
         raise MalformedError("the batch carries too many leaf hashes, or some of a wrong length")
-    checkpoint = open_log(shown.checkpoint, log)
+    checkpoint = open_checkpoint(shown.checkpoint, log)
     before = Frontier.decode(seen.size, seen.frontier)
     if checkpoint.size == seen.size and checkpoint.root != before.root:
         raise LogMistrustedError(f"the log was rewritten: it signed two roots for {seen.size} entries")

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from sealwright.custody.witness import MAX_HASHES, advance, open_log
+from sealwright.custody.witness import MAX_HASHES, advance
 from sealwright.domain.errors import InvalidRequestError, LogMistrustedError, MalformedError, VerificationError
 from sealwright.domain.messages import LogAdvance
 from sealwright.domain.records import SeenLog
 from sealwright.structures.merkle import Frontier, leaf_hash
 from sealwright.structures.note import Verifier
-from sealwright.structures.tlog import LogSigner
+from sealwright.structures.tlog import LogSigner, open_checkpoint
 from tests.unit.custody.world import DEPLOYMENT, LOG, World, raw, seen_of
 
 ENTRIES = [bytes([number]) for number in range(20)]
@@ -86,7 +86,7 @@ def test_a_checkpoint_of_another_origin_under_the_right_key_is_refused() -> None
 
     note = sign_note(Checkpoint("other", 5, bytes(32)).encode(), LOG.verifier, LOG.sign)
     with pytest.raises(VerificationError, match="another log"):
-        open_log(note, LOG.verifier)
+        open_checkpoint(note, LOG.verifier)
 
 
 def test_a_log_can_stand_still() -> None:
