@@ -83,11 +83,12 @@ class Deployment:
 
     def socket_path(self, role: str) -> Path:
         """Return the path of a role's socket, in the temporary directory if the deployment's own path is too long."""
-        path = Path(self.settings.directories.run) / f"{role}.sock"
-        if len(str(path)) <= _LONGEST_SOCKET_PATH:
-            return path
-        name = sha256(str(self.directory).encode()).hexdigest()[:16]
-        return Path(gettempdir()) / f"sealwright-{name}" / f"{role}.sock"
+        run = Path(self.settings.directories.run)
+        # All sockets in one directory: whether the path is too long must not depend on the role's name.
+        if max(len(str(run / f"{name}.sock")) for name in ROLES) > _LONGEST_SOCKET_PATH:
+            name = sha256(str(self.directory).encode()).hexdigest()[:16]
+            run = Path(gettempdir()) / f"sealwright-{name}"
+        return run / f"{role}.sock"
 
     @property
     def authority(self) -> str:

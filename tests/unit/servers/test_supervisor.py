@@ -16,7 +16,7 @@ from sealwright.servers import all_in_one
 from sealwright.servers.all_in_one import Child, Supervisor
 from sealwright.servers.deployment import ROLES, Deployment
 from sealwright.servers.embedded import free_ports
-from sealwright.settings import DeploymentSettings, KeyStores, Listen, save_deployment
+from sealwright.settings import DeploymentSettings, Directories, KeyStores, Listen, save_deployment
 
 READY = "import sys, time; print('ready', flush=True); sys.stdin.read()"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY}; time.sleep(60)"
@@ -173,3 +173,20 @@ def test_sockets_are_not_put_where_others_can_put_theirs(deployment: Deployment)
     supervisor = Scripted(deployment, lambda _child: READY)
     supervisor.bind()
     asyncio.run(supervisor.stop())
+
+
+@pytest.mark.parametrize("length", range(60, 110))
+def test_all_sockets_lie_in_one_directory_however_long_its_path_is(length: int) -> None:
+    directory = Path("/" + "d" * (length - 1))
+    settings = DeploymentSettings(
+        url="https://localhost:8443",
+        plain_url="http://localhost:8444",
+        log_origin="localhost/log",
+        subscriber="first",
+        key_stores=KeyStores(keyholder="software:", ca="software:", tsa="software:"),
+        directories=Directories(run=directory),
+    )
+    deployment = Deployment(directory, settings)
+    paths = [deployment.socket_path(role) for role in ROLES]
+    assert len({path.parent for path in paths}) == 1
+    assert max(len(str(path)) for path in paths) <= 107
